@@ -1,0 +1,54 @@
+"""Time as an argument: decisions get a `now`, only composition roots hold a clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+__all__ = ["Clock", "FixedClock", "SystemClock", "rfc3339"]
+
+
+class Clock(Protocol):
+    """Source of the present moment for the edges of a service."""
+
+    def now(self) -> datetime:
+        """Aware UTC time."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds for measuring spans; unrelated to the calendar."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class FixedClock:
+    """A clock that stands until it is moved: `advance(seconds)`."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+        self._elapsed = 0.0
+
+    def now(self) -> datetime:
+        return self._at
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def advance(self, seconds: float) -> None:
+        self._at += timedelta(seconds=seconds)
+        self._elapsed += seconds
+
+
+def rfc3339(at: datetime) -> str:
+    """RFC 3339 in UTC with `Z`, as every answer of the API writes times."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

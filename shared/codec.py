@@ -1,0 +1,104 @@
+"""CloudEvents 1.0 on Kafka, binary content mode: the one place that writes and reads our records.
+
+Attributes travel as `ce_*` headers, the event as JSON in the value, the trace as `traceparent`
+(CloudEvents Kafka binding 1.0.2, 3.2; W3C Trace Context).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from shared.clock import rfc3339
+from shared.errors import PermanentError
+from shared.events import EVENTS, Event
+from shared.topics import MAX_RECORD_BYTES, TOPIC_OF
+
+Headers = Sequence[tuple[str, bytes]]
+
+_CONTENT_TYPE = ("content-type", b"application/json")
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_encoder = msgspec.json.Encoder(uuid_format="canonical")
+_decoders: dict[bytes, msgspec.json.Decoder[Event]] = {
+    event.type.encode(): msgspec.json.Decoder(event) for event in EVENTS
+}
+_types: dict[type[Event], tuple[str, bytes]] = {event: ("ce_type", event.type.encode()) for event in EVENTS}
+_topics = {event: topic.name for event, topic in TOPIC_OF.items()}
+
+
+class Outgoing(NamedTuple):
+    """A record on its way to Kafka; `key` chooses the partition (murmur2, as Java's client does)."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers, with what the record format adds at most."""
+        names = sum(len(name) + len(value) + 10 for name, value in self.headers)
+        return len(self.key) + len(self.value) + names + 30
+
+
+def encode(event: Event, *, key: bytes, source: str, at: datetime, traceparent: bytes = b"") -> Outgoing:
+    """The event as a record of its topic. `source` is the service that says it, `at` when it happened.
+
+    Raises PermanentError `too_large` over MAX_RECORD_BYTES.
+    """
+    headers = [
+        _SPEC_VERSION,
+        ("ce_id", str(event.id).encode()),
+        ("ce_source", f"/cqm/{source}".encode()),
+        _types[type(event)],
+        ("ce_time", rfc3339(at).encode()),
+        _CONTENT_TYPE,
+    ]
+    if traceparent:
+        headers.append(("traceparent", traceparent))
+    outgoing = Outgoing(_topics[type(event)], key, _encoder.encode(event), headers)
+    if outgoing.size > MAX_RECORD_BYTES:
+        raise PermanentError("too_large", f"the event is over the limit of {MAX_RECORD_BYTES} bytes")
+    return outgoing
+
+
+def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> tuple[Event, bytes]:
+    """The event of a record and its traceparent (empty when absent).
+
+    Raises PermanentError with reason `missing_attribute`, `duplicate_attribute`, `unknown_type`,
+    `unsupported_specversion`, `no_value` or `invalid` (not JSON, or not the contract).
+    """
+    event_type = identity = trace = spec = b""
+    for name, content in headers:
+        if name == "ce_type":
+            event_type = content or b""
+        elif name == "ce_id":
+            if identity:
+                raise PermanentError("duplicate_attribute", "header ce_id stands more than once")
+            identity = content or b""
+        elif name == "traceparent":
+            trace = content or b""
+        elif name == "ce_specversion":
+            spec = content or b""
+    if not event_type or not identity:
+        missing = "ce_type" if not event_type else "ce_id"
+        raise PermanentError("missing_attribute", f"header {missing} is missing or empty")
+    if spec != b"1.0":
+        raise PermanentError("unsupported_specversion", "header ce_specversion must be 1.0")
+    decoder = _decoders.get(event_type)
+    if decoder is None:
+        raise PermanentError("unknown_type", "header ce_type names no event type of this version")
+    if value is None:
+        raise PermanentError("no_value", "the record has no value")
+    return _decode_value(decoder, value), trace
+
+
+def _decode_value(decoder: msgspec.json.Decoder[Event], value: bytes) -> Event:
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec names the path and what was expected there, never the value
+        raise PermanentError("invalid", str(error)[:300]) from error

@@ -1,0 +1,25 @@
+"""Crash points: a place in the code where a fault test kills its own process, as kill -9 would.
+
+`CQM_CRASH_AT=routing.feedback/committed` ends the process the first time that point is reached,
+`...committed:5` the fifth time. Unset (always, but in fault tests), a point is one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+POINTS = ("received", "decided", "in_transaction", "committed", "published", "offset_committed")
+
+_wanted, _, _count = os.environ.get("CQM_CRASH_AT", "").partition(":")
+_left = int(_count or 1)
+
+
+def crash_point(group: str, point: str) -> None:
+    """Die here by SIGKILL when the environment says so."""
+    global _left
+    if not _wanted or _wanted != f"{group}/{point}":
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

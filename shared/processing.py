@@ -1,0 +1,274 @@
+"""What happens to the records of a poll: done once, refused with a reason, or their partition stops loudly.
+
+The batch is tried whole, in one transaction. When it fails for a reason of its records, it is tried by
+partition, then in halves, so that one poison record holds up nobody else:
+
+- PermanentError of one record: a dead letter, and on.
+- TransientError of one record: again with backoff until the retry budget is spent, then a dead letter (P10).
+- Unavailable: MongoDB or Kafka is away; nothing is to blame, wait and go on where the fences stand.
+- Fenced: another replica holds the partition; its records are no longer ours.
+- anything else is a bug: the partition stops, readiness and an alarm say so, the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import structlog
+
+from shared import observability as metrics
+from shared.clock import Clock
+from shared.codec import Outgoing, decode
+from shared.crash import crash_point
+from shared.dead_letters import Origin, dead_letter
+from shared.errors import Fenced, PermanentError, TransientError, Unavailable
+from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
+from shared.handler import Batch, Cause, Decision, Handler, Partition, Received, Refusal, Tick
+from shared.mongo import Session
+
+log = structlog.get_logger("cqm.processing")
+Record: TypeAlias = Any  # an aiokafka.ConsumerRecord, which ships no types
+Polled = Mapping[Partition, Sequence[Record]]
+L = TypeVar("L")
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a stream is. Seconds, and dead letters in a row per partition before it stops."""
+
+    retry_budget: float = 30.0
+    backoff_first: float = 0.1
+    backoff_most: float = 5.0
+    dead_letters_in_a_row: int = 50
+
+
+async def _load_nothing(batch: Batch[Any], session: Session) -> None: ...
+
+
+async def _store_nothing(changes: None, session: Session) -> None: ...
+
+
+NOTHING: Handler[Batch[Any], None, None] = Handler(
+    _load_nothing, lambda batch, loaded: Decision(None), _store_nothing
+)
+"""The handler of a span that has nothing but a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What of a poll is still to be done: decoded records, how far each partition moves, the undecodable."""
+
+    batch: Batch[Any]
+    spans: dict[Partition, Span]
+    dead: list[Refusal]
+
+
+@dataclass
+class Processor(Generic[L, C]):
+    """The handler of one topic, with everything that may go wrong around it."""
+
+    exactly_once: ExactlyOnce
+    handler: Handler[Batch[Any], L, C]
+    clock: Clock
+    limits: Limits = Limits()
+    stopped: dict[Partition, str] = field(default_factory=dict)
+    away: str = ""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    _streak: dict[Partition, int] = field(default_factory=dict)
+    _originals: dict[tuple[Partition, int], Record] = field(default_factory=dict)
+
+    async def process(self, polled: Polled) -> None:
+        """Returns when each record is done, dead, stopped before, or not ours any more; or on draining."""
+        self._originals = {(partition, r.offset): r for partition, some in polled.items() for r in some}
+        crash_point(self.exactly_once.group, "received")
+        await self._process(polled)
+        self._originals = {}
+
+    async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> None:
+        """Let time act on the partitions of `tick`, under the same fence, without moving any offset."""
+        spans = {
+            partition: Span(held.next)
+            for partition, held in self.exactly_once.positions.items()
+            if partition.topic == tick.topic and partition.partition in tick.partitions
+        }
+        try:
+            await self.exactly_once.apply(handler, tick, spans)
+        except (Unavailable, Fenced) as error:
+            self._count_retry(error)
+            await self._recover(spans, error)
+
+    def refuse(self, refusal: Refusal) -> Outgoing:
+        """The dead letter of a record that a decision refused."""
+        return self._letter(self._originals[refusal.partition, refusal.offset], refusal.error, attempts=1)
+
+    async def _process(self, polled: Polled) -> None:
+        while not self.draining.is_set():
+            work = self._prepare(polled)
+            if not work.spans:
+                return
+            try:
+                return await self._apply(work)
+            except (Unavailable, Fenced) as error:
+                self._count_retry(error)
+                await self._recover(work.spans, error)
+            except Exception as error:
+                return await self._isolate(polled, error)
+
+    async def _apply(self, work: Prepared) -> None:
+        decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)
+        self._done(work, decision.refused)
+
+    async def _isolate(self, polled: Polled, error: Exception) -> None:
+        parts = split(polled)
+        if len(parts) == 1:
+            ((partition, (record,)),) = parts[0].items()
+            return await self._single(partition, record, error)
+        metrics.STREAM_RETRIES.labels(self.exactly_once.group, "split").inc()
+        log.warning("batch_failed_trying_smaller", error=type(error).__name__, parts=len(parts))
+        for part in parts:
+            await self._process(part)
+
+    async def _single(self, partition: Partition, record: Record, error: Exception) -> None:
+        attempts, deadline = 1, self.clock.monotonic() + self.limits.retry_budget
+        while isinstance(error, TransientError) and self.clock.monotonic() < deadline:
+            if await self._drained_within(self._backoff(attempts)):
+                return
+            attempts += 1
+            work = self._prepare({partition: [record]})
+            try:
+                return await self._apply(work) if work.spans else None
+            except (Unavailable, Fenced) as away:
+                await self._recover(work.spans, away)
+            except Exception as again:
+                error = again
+        if isinstance(error, TransientError):
+            error = PermanentError("retries_exhausted", f"still failing after {attempts} attempts: {error}")
+        if isinstance(error, TooMuchAtOnce):
+            error = PermanentError("too_much_at_once", str(error))
+        if isinstance(error, PermanentError):
+            return await self._bury(partition, record, error, attempts)
+        self._stop(partition, f"bug at offset {record.offset}: {type(error).__name__}", error)
+
+    async def _bury(self, partition: Partition, record: Record, error: PermanentError, attempts: int) -> None:
+        letter = self._letter(record, error, attempts)
+        span = Span(record.offset + 1, [letter])
+        while not self.draining.is_set() and self._is_open(partition, record):
+            try:
+                await self.exactly_once.apply(NOTHING, Batch([], self.clock.now()), {partition: span})
+            except (Unavailable, Fenced) as away:
+                await self._recover({partition: span}, away)
+            else:
+                return self._count_dead(partition, error.reason)
+
+    def _prepare(self, polled: Polled) -> Prepared:
+        received: list[Received[Any]] = []
+        dead: list[Refusal] = []
+        spans: dict[Partition, Span] = {}
+        for partition, records in polled.items():
+            letters: list[Outgoing] = []
+            following, streak = None, self._streak.get(partition, 0)
+            for record in records:
+                if not self._is_open(partition, record):
+                    continue
+                try:
+                    event, trace = decode(record.value, record.headers)
+                    received.append(Received(event, Cause(partition, trace), record.offset))
+                    streak = 0
+                except PermanentError as error:
+                    streak += 1
+                    if streak > self.limits.dead_letters_in_a_row:
+                        self._stop(partition, f"{streak} dead letters in a row: {error.reason}", error)
+                        break
+                    letters.append(self._letter(record, error, attempts=1))
+                    dead.append(Refusal(record.offset, partition, error))
+                following = record.offset + 1
+            if following is not None:
+                spans[partition] = Span(following, letters)
+        return Prepared(Batch(received, self.clock.now()), spans, dead)
+
+    def _is_open(self, partition: Partition, record: Record) -> bool:
+        held = self.exactly_once.positions.get(partition)
+        if held is None or partition in self.stopped:
+            return False
+        return held.next is None or record.offset >= held.next
+
+    def _done(self, work: Prepared, refused: Sequence[Refusal]) -> None:
+        group, records = self.exactly_once.group, work.batch.records
+        dead = {(lost.partition, lost.offset): lost.error.reason for lost in (*work.dead, *refused)}
+        metrics.STREAM_BATCH_RECORDS.labels(group).observe(len(records))
+        metrics.STREAM_RECORDS.labels(group, "processed").inc(len(records) - len(refused))
+        done = [(record.cause.partition, record.offset) for record in records]
+        if not dead:
+            self._streak.clear()
+            return
+        for partition, offset in sorted({*done, *dead}):
+            if reason := dead.get((partition, offset)):
+                self._count_dead(partition, reason)
+            else:
+                self._streak[partition] = 0
+
+    def _count_dead(self, partition: Partition, reason: str) -> None:
+        group = self.exactly_once.group
+        metrics.STREAM_RECORDS.labels(group, "dead").inc()
+        metrics.STREAM_DEAD_LETTERS.labels(group, reason).inc()
+        log.error("dead_letter", group=group, partition=str(partition), reason=reason)
+        self._streak[partition] = self._streak.get(partition, 0) + 1
+        if self._streak[partition] > self.limits.dead_letters_in_a_row:
+            self._stop(partition, f"{self._streak[partition]} dead letters in a row: {reason}", None)
+
+    def _count_retry(self, error: TransientError) -> None:
+        why = "fenced" if isinstance(error, Fenced) else "unavailable"
+        metrics.STREAM_RETRIES.labels(self.exactly_once.group, why).inc()
+
+    def _letter(self, record: Record, error: PermanentError, attempts: int) -> Outgoing:
+        origin = Origin(
+            self.exactly_once.group, record.topic, record.partition, record.offset,
+            record.timestamp, record.key, record.value, tuple(record.headers),
+        )  # fmt: skip
+        return dead_letter(origin, error, attempts=attempts, at=self.clock.now())
+
+    def _stop(self, partition: Partition, why: str, error: BaseException | None) -> None:
+        if partition not in self.stopped:
+            self.stopped[partition] = why
+            log.critical("partition_stopped", partition=str(partition), why=why, exc_info=error)
+
+    async def _recover(self, spans: Mapping[Partition, Span], error: TransientError) -> None:
+        """Wait until the fences can be read and what is pending is published; then the truth is known."""
+        attempt = 0
+        while not self.draining.is_set():
+            try:
+                await self.exactly_once.recover(list(spans))
+            except TransientError as again:
+                attempt += 1
+                self.away = str(again)
+                log.warning("waiting", group=self.exactly_once.group, why=str(again), attempt=attempt)
+                await self._drained_within(self._backoff(attempt))
+            else:
+                self.away = ""
+                return
+
+    async def _drained_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.draining.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _backoff(self, attempt: int) -> float:
+        most = min(self.limits.backoff_most, self.limits.backoff_first * 2 ** min(attempt, 20))
+        return float(most * (0.5 + random.random() / 2))
+
+
+def split(polled: Polled) -> list[Polled]:
+    """Smaller parts in order: the partitions one by one, one partition in halves, one record as it is."""
+    if len(polled) > 1:
+        return [{partition: records} for partition, records in polled.items() if records]
+    ((partition, records),) = polled.items()
+    middle = len(records) // 2
+    return [{partition: half} for half in (records[:middle], records[middle:]) if half]

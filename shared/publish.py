@@ -1,0 +1,120 @@
+"""Keyed batches to Kafka: the right partition, acks from all in-sync replicas, a deadline around it all.
+
+Without idempotence on purpose: ids and the pending events cover duplicates, and an idempotent producer
+hangs or fails its partition for ever after a lost leader (docs/adr/0001-at-least-once-with-a-fence.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from shared.codec import Outgoing
+from shared.errors import PermanentError, Unavailable
+from shared.topics import DEAD_LETTERS, MAX_RECORD_BYTES
+
+DEADLINE_SECONDS = 8.0
+_BATCH_BYTES = 262_144
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key among `partitions`: Java's default partitioner, bit for bit."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class Publisher:
+    """Sends records and waits until Kafka has them. One per process; safe for concurrent use."""
+
+    def __init__(self, bootstrap: str, *, client_id: str, security: dict[str, Any] | None = None) -> None:
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "client_id": client_id,
+            "acks": "all",
+            "enable_idempotence": False,
+            "linger_ms": 0,
+            "max_batch_size": _BATCH_BYTES,
+            "max_request_size": 2 * MAX_RECORD_BYTES,
+            "compression_type": "zstd",
+            "request_timeout_ms": 5000,
+            **(security or {}),
+        }
+        self._producer: AIOKafkaProducer | None = None
+
+    async def __aenter__(self) -> Publisher:
+        self._producer = AIOKafkaProducer(**self._options)
+        await self._producer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                await asyncio.wait_for(producer.stop(), DEADLINE_SECONDS)
+            except TimeoutError:
+                # stop() flushes, which cannot end while no broker answers; nobody waits for those sends
+                await producer.client.close()
+
+    async def publish(self, records: Sequence[Outgoing], *, deadline: float = DEADLINE_SECONDS) -> None:
+        """Send all, in order per key, and wait for every acknowledgement.
+
+        Raises PermanentError `too_large` before anything is sent, and Unavailable when not all were
+        acknowledged within `deadline` seconds: some of them may be stored, sending again is safe.
+        """
+        if not records:
+            return
+        for record in records:
+            limit = MAX_RECORD_BYTES if record.topic != DEAD_LETTERS.name else 2 * MAX_RECORD_BYTES - 10_000
+            if record.size > limit:
+                raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
+        try:
+            async with asyncio.timeout(deadline):
+                await self._send(records)
+        except TimeoutError as error:
+            raise Unavailable(f"Kafka acknowledged too late (over {deadline:g} s)") from error
+        except KafkaError as error:
+            raise Unavailable(f"Kafka refused: {type(error).__name__}") from error
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions the topic has. Raises Unavailable when Kafka does not know it."""
+        assert self._producer is not None, "enter the publisher first"
+        found = await self._producer.partitions_for(topic)
+        if not found:
+            raise Unavailable(f"topic {topic} does not exist or has no leader")
+        return len(found)
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        assert self._producer is not None, "enter the publisher first"
+        producer = self._producer
+        counts: dict[str, int] = {}
+        by_partition: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+        for record in records:
+            if record.topic not in counts:
+                counts[record.topic] = await self.partitions(record.topic)
+            by_partition[record.topic, partition_of(record.key, counts[record.topic])].append(record)
+        acknowledgements: list[asyncio.Future[Any]] = []
+        for (topic, partition), group in by_partition.items():
+            batch = producer.create_batch()
+            for record in group:
+                if self._append(batch, record):
+                    continue
+                acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                self._append(batch, record)
+            acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*acknowledgements)
+
+    @staticmethod
+    def _append(batch: Any, record: Outgoing) -> bool:
+        appended = batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
+        return appended is not None

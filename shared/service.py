@@ -1,0 +1,235 @@
+"""What the four services have in common around their own wiring: life, probes, metrics, requests.
+
+`Service` holds what a composition root has built; `create_app` makes the FastAPI application that starts
+it all in order and drains it in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from faststream.kafka import KafkaBroker
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared import observability as metrics
+from shared import problem
+from shared.clock import Clock
+from shared.errors import TransientError
+from shared.exactly_once import ExactlyOnce
+from shared.handler import Handler
+from shared.mongo import Database, Mongo
+from shared.processing import Limits, Processor
+from shared.progress import Watch
+from shared.publish import Publisher
+from shared.settings import Settings
+from shared.stream import Pace, Stream
+from shared.topics import Topic
+
+log = structlog.get_logger("cqm.service")
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass
+class Service:
+    """The parts of one running service. Build it in app.py, hand it to `create_app`."""
+
+    name: str
+    settings: Settings
+    clock: Clock
+    publisher: Publisher
+    broker: KafkaBroker | None = None
+    mongo: Mongo | None = None
+    streams: list[Stream] = field(default_factory=list)
+    background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    prepare: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
+
+    @classmethod
+    def build(cls, name: str, settings: Settings, clock: Clock, *, consumes: bool = True) -> Service:
+        """Clients of Kafka and MongoDB as the settings say; nothing is connected yet."""
+        metrics.configure_logging(name, settings.log)
+        metrics.configure_tracing(name)
+        security = settings.kafka_security
+        publisher = Publisher(settings.kafka, client_id=f"cqm-{name}", security=security)
+        service = cls(name, settings, clock, publisher)
+        if consumes:
+            service.mongo = Mongo(settings.mongo)
+            service.broker = KafkaBroker(
+                settings.kafka.split(","),
+                client_id=f"cqm-{name}",
+                apply_types=False,
+                logger=None,
+                graceful_timeout=8.0,
+                request_timeout_ms=15_000,
+                allow_auto_create_topics=False,
+            )
+        return service
+
+    @property
+    def database(self) -> Database:
+        """The database that this service owns; no other service reads it."""
+        assert self.mongo is not None, f"{self.name} keeps nothing in MongoDB"
+        return self.mongo.database(f"{self.settings.database_prefix}_{self.name}")
+
+    def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any]) -> Stream:
+        """Wire one topic to one handler, as one consumer group `SERVICE.TOPIC`."""
+        assert self.mongo is not None and self.broker is not None, f"{self.name} does not consume"
+        group = f"{self.name}.{topic.name.removeprefix('cqm.').removesuffix('.v1')}"
+        settings = self.settings
+        exactly_once = ExactlyOnce(group, self.name, self.mongo, self.database, self.publisher)
+        limits = Limits(
+            retry_budget=settings.retry_budget, dead_letters_in_a_row=settings.dead_letters_in_a_row
+        )
+        processor: Processor[Any, Any] = Processor(exactly_once, handler, self.clock, limits)
+        pace = Pace(settings.batch_records, settings.batch_window, settings.session_timeout)
+        stream = Stream(self.broker, topic, processor, pace)
+        self.streams.append(stream)
+        return stream
+
+    def problems(self) -> list[str]:
+        """What keeps the service from being ready."""
+        found = [problem for stream in self.streams for problem in stream.problems()]
+        found += [f"{task} failed: {why}" for task, why in self.failed.items()]
+        return [*found, "draining"] if self.draining else found
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start everything in order; on the way out drain the streams first, then the clients."""
+        async with AsyncExitStack() as stack:
+            if self.mongo is not None:
+                await _until_there("MongoDB", self.mongo.ping)
+                stack.callback(self.mongo.close)
+            await _until_there("Kafka", lambda: stack.enter_async_context(self.publisher))
+            for step in self.prepare:
+                await step()
+            if self.broker is not None:
+                await self.broker.start()
+                stack.push_async_callback(self.broker.stop)
+                watch = Watch(self.streams, self.settings.kafka, self.clock, self.settings.kafka_security)
+                self.background.append(watch.run)
+            tasks = [asyncio.create_task(self._guard(work)) for work in self.background]
+            try:
+                yield
+            finally:
+                self.draining = True
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*(stream.drain() for stream in self.streams))
+
+    async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Background work ends only with the service: a failure is told, shown, and tried again."""
+        name, attempt = getattr(work, "__qualname__", repr(work)), 0
+        while True:
+            try:
+                return await work()
+            except TransientError as error:
+                log.warning("background_waits", task=name, why=str(error))
+            except Exception as error:
+                self.failed[name] = type(error).__name__
+                log.critical("background_failed", task=name, exc_info=error)
+            attempt = min(attempt + 1, 6)
+            await asyncio.sleep(0.1 * 2**attempt)  # backoff
+
+
+async def _until_there(what: str, connect: Callable[[], Awaitable[Any]]) -> None:
+    """Services start in any order: wait for the servers, saying so, and let readiness tell the rest."""
+    attempt = 0
+    while True:
+        try:
+            await connect()
+            return
+        except (TransientError, OSError) as error:
+            attempt += 1
+            log.warning("waiting_for", what=what, why=str(error), attempt=attempt)
+            await asyncio.sleep(min(5.0, 0.1 * 2**attempt))  # backoff
+
+
+def serve(build: Callable[[], FastAPI], settings: Settings) -> None:
+    """Run one service until SIGTERM: `python -m services.<name>`."""
+    uvicorn.run(
+        build(),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+
+
+def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
+    """The HTTP side of a service: its own routes, and those that every service has."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(title=f"CQM {service.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    problem.install(app)
+    app.state.service = service
+    app.middleware("http")(_requests)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(_probes(service))
+    return app
+
+
+def _probes(service: Service) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive", "service": service.name}
+
+    @router.get("/readyz", response_model=None)
+    async def readyz() -> dict[str, Any] | Response:
+        """200 when the service can do its work, 503 with what is missing."""
+        missing = service.problems()
+        if missing:
+            return problem.Problem(503, "not ready", missing=missing).response()
+        return {"status": "ready", "service": service.name}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _requests(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Request id and trace in and out; time by route."""
+    given = request.headers.get("x-request-id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    given = request.headers.get("traceparent", "")
+    trace = (
+        given if _TRACEPARENT.fullmatch(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    )
+    request.state.traceparent = trace.encode()
+    began = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace[3:35]):
+        response = await call(request)
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    metrics.HTTP_SECONDS.labels(request.method, route, response.status_code).observe(
+        time.perf_counter() - began
+    )
+    response.headers["X-Request-Id"] = request_id
+    response.headers["traceparent"] = trace
+    return response

@@ -1,0 +1,86 @@
+"""Settings of every service, from the environment: CQM_KAFKA, CQM_MONGO, ... (docs/configuration.md)."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEMO_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "demo"
+
+
+class KafkaSecurity(BaseSettings):
+    """CQM_KAFKA_*: how to speak to a Kafka that asks who is there."""
+
+    model_config = SettingsConfigDict(env_prefix="CQM_KAFKA_", extra="ignore")
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for aiokafka's clients; empty for a plain connection."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if "SSL" in self.security_protocol:
+            from aiokafka.helpers import create_ssl_context
+
+            options["ssl_context"] = create_ssl_context(cafile=self.ca_file and str(self.ca_file))
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password.get_secret_value(),
+            }
+        return options
+
+
+class Settings(BaseSettings):
+    """What all four services share; each adds its own in services/<name>/settings.py."""
+
+    model_config = SettingsConfigDict(env_prefix="CQM_", extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port, comma separated")
+    mongo: str = Field("mongodb://127.0.0.1:27017/?replicaSet=rs0", description="URI of a replica set")
+    database_prefix: str = Field("cqm", description="databases are named PREFIX_SERVICE")
+    policy: Path = Field(DEMO_POLICY, description="folder of the policy in force")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    auth: Literal["off"] = Field("off", description="off is allowed on loopback only")
+    auth_off_behind_proxy: bool = Field(
+        False, description="allow CQM_AUTH=off on other addresses: something in front of CQM checks callers"
+    )
+    log: Literal["json", "text"] = "json"
+    batch_records: int = Field(4000, ge=1, le=20_000)
+    batch_window: float = Field(0.05, ge=0, le=5, description="seconds a small poll waits for more")
+    session_timeout: float = Field(10.0, ge=6, le=300, description="seconds until a dead replica is missed")
+    retry_budget: float = Field(30.0, ge=0, description="seconds a failing record is tried again")
+    dead_letters_in_a_row: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _without_authentication_on_loopback_only(self) -> Self:
+        if not self.auth_off_behind_proxy and not _is_loopback(self.host):
+            raise ValueError(
+                "CQM_AUTH=off binds to loopback only: set CQM_HOST=127.0.0.1, or "
+                "CQM_AUTH_OFF_BEHIND_PROXY=yes when something in front of CQM checks who calls"
+            )
+        return self
+
+    @property
+    def kafka_security(self) -> dict[str, Any]:
+        return KafkaSecurity().options()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

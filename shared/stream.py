@@ -1,0 +1,253 @@
+"""Consuming a topic: batches by FastStream, ownership by fences, commits for the lag display only.
+
+FastStream delivers, aiokafka balances; what was processed is known by the fence documents in MongoDB
+(shared/exactly_once.py), so a rebalance, a late commit or a lost one changes nothing. The handler never
+raises into FastStream: it would log the error, skip the batch, and let neighbours' commits cover the hole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+from faststream.message import StreamMessage
+
+from shared import observability as metrics
+from shared.crash import crash_point
+from shared.errors import TransientError
+from shared.handler import Handler, Partition, Tick
+from shared.processing import Processor, Record
+from shared.topics import Topic
+
+log = structlog.get_logger("cqm.stream")
+
+COMMIT_DEADLINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a stream polls: records per batch, the window in which a small batch grows, session seconds.
+
+    Tiny batches are the dear ones, so a poll that came less than half full waits `window` seconds once
+    and takes what has arrived since.
+    """
+
+    max_records: int = 4000
+    window: float = 0.05
+    session_timeout: float = 10.0
+    max_poll_interval: float = 60.0
+
+
+class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One topic, one consumer group, one handler."""
+
+    def __init__(
+        self, broker: KafkaBroker, topic: Topic, processor: Processor[Any, Any], pace: Pace | None = None
+    ) -> None:
+        self.topic = topic
+        self.group = processor.exactly_once.group
+        self.processor = processor
+        self.pace = pace or Pace()
+        self.joined = False
+        self.unclaimed: set[Partition] = set()
+        self.out_of_range: dict[Partition, str] = {}
+        self.handled = 0
+        self.last_timestamp_ms = 0
+        self._busy = asyncio.Lock()
+        self._claiming: asyncio.Task[None] | None = None
+        self._committed: dict[Partition, int] = {}
+        self.subscriber = broker.subscriber(
+            topic.name,
+            group_id=self.group,
+            batch=True,
+            max_records=self.pace.max_records,
+            batch_timeout_ms=20,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            listener=self,
+            parser=self._parse,
+            decoder=_keep,
+            session_timeout_ms=int(self.pace.session_timeout * 1000),
+            heartbeat_interval_ms=1000,
+            rebalance_timeout_ms=12_000,
+            max_poll_interval_ms=int(self.pace.max_poll_interval * 1000),
+            fetch_max_bytes=16_777_216,
+        )
+        self.subscriber(self._on_poll)
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer | None:
+        return self.subscriber.consumer
+
+    @property
+    def held(self) -> list[Partition]:
+        """The partitions that this replica has claimed and may write for."""
+        return list(self.processor.exactly_once.positions)
+
+    def problems(self) -> list[str]:
+        """Why the stream is not ready, in words; empty when it is."""
+        found = [f"{partition}: {why}" for partition, why in self.processor.stopped.items()]
+        found += [f"{partition}: {why}" for partition, why in self.out_of_range.items()]
+        if not self.joined:
+            found.append(f"{self.group} has not joined its consumer group yet")
+        if self.unclaimed:
+            found.append(f"{self.group} has {len(self.unclaimed)} partitions still to claim")
+        if self.processor.away:
+            found.append(f"{self.group} waits: {self.processor.away}")
+        return found
+
+    async def tick(self, handler: Handler[Tick, Any, Any], tick: Tick) -> None:
+        """Let time act on held partitions, between two batches."""
+        async with self._busy:
+            await self.processor.tick(handler, tick)
+
+    async def drain(self) -> None:
+        """Finish the batch in flight, tell Kafka how far it got, and give everything back."""
+        self.processor.draining.set()
+        if self._claiming is not None:
+            self._claiming.cancel()
+        async with self._busy:
+            await self.commit()
+        await self.subscriber.stop()
+        await self.processor.exactly_once.close()
+
+    async def restart(self) -> None:
+        """Leave the group and join it again, for a consumer that has stopped delivering."""
+        metrics.STREAM_RESTARTS.labels(self.group).inc()
+        log.error("restarting_consumer", group=self.group)
+        await self.subscriber.stop()
+        await self.subscriber.start()
+
+    async def commit(self) -> None:
+        """Tell Kafka the positions; it is only a display, the fences decide, so a failure is no harm."""
+        if self.consumer is None:
+            return
+        for partition, held in list(self.processor.exactly_once.positions.items()):
+            if held.next is None or self._committed.get(partition) == held.next:
+                continue
+            try:
+                async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+                    await self.consumer.commit({partition: held.next})
+            except (KafkaError, TimeoutError) as error:
+                log.info("commit_failed", partition=str(partition), error=type(error).__name__)
+                return
+            self._committed[partition] = held.next
+            crash_point(self.group, "offset_committed")
+
+    # --- polling -------------------------------------------------------------------------------------
+
+    async def _parse(self, raw: tuple[Record, ...]) -> StreamMessage[Any]:
+        """Without looking at headers: the default parser throws a whole batch away for one bad header."""
+        consumer: Any = self.consumer
+        return KafkaMessage(body=[record.value or b"" for record in raw], raw_message=raw, consumer=consumer)
+
+    async def _on_poll(self, message: StreamMessage[Any]) -> None:
+        try:
+            async with self._busy:
+                records = await self._fill(message.raw_message)
+                polled: defaultdict[Partition, list[Record]] = defaultdict(list)
+                for record in records:
+                    polled[Partition(record.topic, record.partition)].append(record)
+                with metrics.STREAM_BATCH_SECONDS.labels(self.group).time():
+                    await self.processor.process(polled)
+                self._settle(polled, len(records))
+        except Exception as error:
+            # a bug in the spine itself: the fences did not move, so a fresh start loses nothing
+            log.critical("poll_failed", group=self.group, exc_info=error)
+            for partition in {Partition(r.topic, r.partition) for r in message.raw_message}:
+                self.processor.stopped[partition] = f"bug in the stream: {type(error).__name__}"
+
+    async def _fill(self, first: Sequence[Record]) -> list[Record]:
+        records = list(first)
+        room = self.pace.max_records - len(records)
+        if not self.pace.window or len(records) * 2 >= self.pace.max_records or self.consumer is None:
+            return records
+        await asyncio.sleep(self.pace.window)  # the batching window, like a producer's linger
+        more = await self.consumer.getmany(timeout_ms=5, max_records=room)
+        for some in more.values():
+            records.extend(some)
+        return records
+
+    def _settle(self, polled: dict[Partition, list[Record]], count: int) -> None:
+        self.handled += count
+        self.last_timestamp_ms = max(records[-1].timestamp for records in polled.values())
+        stopped = [partition for partition in polled if partition in self.processor.stopped]
+        if stopped and self.consumer is not None:
+            self.consumer.pause(*(set(stopped) & self.consumer.assignment()))
+
+    # --- ownership -----------------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Let the batch in flight end before the partitions go: its records are not delivered twice."""
+        if self._claiming is not None:
+            self._claiming.cancel()
+        try:
+            async with asyncio.timeout(self.pace.session_timeout * 0.8), self._busy:
+                await self.commit()
+        except TimeoutError:
+            log.warning("revoked_while_busy", group=self.group)  # the fence refuses what comes too late
+        self.processor.exactly_once.release(list(revoked))
+        self._committed.clear()
+        metrics.STREAM_PARTITIONS.labels(self.group).set(0)
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Claim in the background: no heartbeat runs while this hook waits, and what it raises is lost."""
+        if self.consumer is not None and assigned:
+            self.consumer.pause(*assigned)
+        metrics.STREAM_REBALANCES.labels(self.group).inc()
+        self.unclaimed = set(assigned)
+        self.out_of_range.clear()
+        self.processor.stopped.clear()
+        self._claiming = asyncio.create_task(self._claim_all(sorted(assigned)))
+
+    async def _claim_all(self, assigned: list[Partition]) -> None:
+        attempt = 0
+        while assigned:
+            try:
+                async with self._busy:
+                    await self._claim(assigned[0])
+            except (TransientError, KafkaError, TimeoutError) as error:
+                attempt += 1
+                self.processor.away = str(error)
+                log.warning("claim_failed", group=self.group, why=str(error), attempt=attempt)
+                await asyncio.sleep(min(5.0, 0.1 * 2**attempt))  # backoff
+            else:
+                attempt, self.processor.away = 0, ""
+                self.unclaimed.discard(assigned.pop(0))
+        self.joined = True
+        metrics.STREAM_PARTITIONS.labels(self.group).set(len(self.held))
+
+    async def _claim(self, partition: Partition) -> None:
+        assert self.consumer is not None, "assigned without a consumer"
+        position = await self.processor.exactly_once.claim(partition)
+        if position.next is not None:
+            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+                first = (await self.consumer.beginning_offsets([partition]))[partition]
+                last = (await self.consumer.end_offsets([partition]))[partition]
+            if not first <= position.next <= last:
+                self.out_of_range[partition] = (
+                    f"stored position {position.next} is outside the log [{first}, {last}]: the topic was "
+                    "recreated or retention passed it; see docs/runbook.md"
+                )
+                log.critical("position_outside_log", partition=str(partition), first=first, last=last)
+                self.processor.exactly_once.release([partition])
+                return
+            self.consumer.seek(partition, position.next)
+        else:
+            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+                await self.consumer.seek_to_beginning(partition)
+        self.consumer.resume(partition)
+
+
+async def _keep(message: StreamMessage[Any]) -> StreamMessage[Any]:
+    """The decoder of the subscriber: the handler gets the message itself, raw records included."""
+    return message

@@ -1,0 +1,250 @@
+"""The exactly-once spine on a real Kafka and a real MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from shared.dead_letters import letter_facts
+from shared.errors import PermanentError, TransientError
+from shared.service import Service
+from shared.topics import ASSIGNMENTS, DEAD_LETTERS, Topic
+from tests.support.servers import Servers
+from tests.support.spine import (
+    Recorder,
+    eventually,
+    feedback,
+    record,
+    settings_for,
+    spine_service,
+    topic_of_its_own,
+)
+
+COUNT = 300
+
+
+@asynccontextmanager
+async def running(
+    servers: Servers, prefix: str, topic: Topic, **settings: Any
+) -> AsyncIterator[tuple[Service, Recorder]]:
+    service, recorder = spine_service(settings_for(servers.kafka, servers.mongo, prefix, **settings), topic)
+    async with service.running():
+        yield service, recorder
+
+
+async def stored(recorder: Recorder) -> int:
+    return int(await recorder.collection.count_documents({}))
+
+
+async def said(kafka: str, topic: str, wanted: set[bytes]) -> Counter[bytes]:
+    """How often each of the wanted event ids stands on the topic now."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found: Counter[bytes] = Counter()
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.update(dict(r.headers)["ce_id"] for r in records if dict(r.headers)["ce_id"] in wanted)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def letters(kafka: str, origin: str) -> list[dict[str, str]]:
+    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found = []
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [f for r in records if (f := letter_facts(r.headers)).get("topic") == origin]
+        return found
+    finally:
+        await consumer.stop()
+
+
+def expected_events(count: int, run: str) -> set[bytes]:
+    from shared import ids
+
+    return {str(ids.event_id(feedback(n, run=run).id, "said", 1)).encode() for n in range(count)}
+
+
+async def test_each_record_has_one_effect_and_one_event_though_it_was_sent_three_times(
+    servers: Servers, prefix: str
+) -> None:
+    run = uuid4().hex
+    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, recorder):
+        for _ in range(3):
+            await service.publisher.publish([record(feedback(n, run=run), topic.name) for n in range(COUNT)])
+        await eventually(lambda: service.streams[0].handled >= 3 * COUNT)
+        assert await stored(recorder) == COUNT
+        counts = await said(servers.kafka, ASSIGNMENTS.name, expected_events(COUNT, run))
+        assert counts == dict.fromkeys(expected_events(COUNT, run), 1)
+
+
+async def test_a_record_that_is_not_json_is_a_dead_letter_and_its_neighbours_are_processed(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        good = record(feedback(1), topic.name)
+        poison = good._replace(value=b"\xff not json", headers=[*good.headers, ("odd", b"\xff\xfe")])
+        unknown = good._replace(headers=[("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"x.v9")])
+        await service.publisher.publish([poison, good, unknown, record(feedback(2), topic.name)])
+        await eventually(lambda: stored_is(rec, 2))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 2))
+        assert {letter["reason"] for letter in found} == {"invalid", "unknown_type"}
+        assert {letter["offset"] for letter in found} == {"0", "2"}
+
+
+async def stored_is(recorder: Recorder, count: int) -> bool:
+    return await stored(recorder) == count
+
+
+async def letters_are(kafka: str, origin: str, count: int) -> list[dict[str, str]]:
+    found = await letters(kafka, origin)
+    return found if len(found) == count else []
+
+
+async def test_a_null_value_and_a_null_header_harm_nobody(servers: Servers, prefix: str) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        producer = AIOKafkaProducer(bootstrap_servers=servers.kafka)
+        await producer.start()
+        await producer.send_and_wait(topic.name, value=None, key=b"k")
+        good = record(feedback(1), topic.name)
+        await producer.send_and_wait(topic.name, good.value, good.key, headers=[*good.headers, ("h", None)])
+        await producer.stop()
+        await eventually(lambda: stored_is(rec, 1))
+        assert [letter["reason"] for letter in await letters(servers.kafka, topic.name)] == ["missing_attribute"]
+
+
+async def test_a_refused_record_is_a_dead_letter_and_the_rest_of_its_batch_is_stored(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        events = [feedback(1), feedback(2, text="refuse"), feedback(3)]
+        await service.publisher.publish([record(event, topic.name) for event in events])
+        await eventually(lambda: stored_is(rec, 2))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 1))
+        assert found[0]["reason"] == "refused"
+
+
+async def test_a_permanent_error_in_the_middle_of_a_batch_takes_only_its_own_record(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+        rec.failing["poison"] = lambda: PermanentError("poison", "the test wants it so")
+        events = [feedback(n, text="poison" if n == 77 else "") for n in range(COUNT)]
+        await service.publisher.publish([record(event, topic.name) for event in events])
+        await eventually(lambda: stored_is(rec, COUNT - 1))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 1))
+        assert found[0]["reason"] == "poison"
+
+
+async def test_a_record_that_keeps_failing_goes_to_the_dead_letters_when_its_budget_is_spent(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+        rec.failing["flaky"] = lambda: TransientError("never mind")
+        events = [feedback(n, text="flaky" if n == 7 else "") for n in range(20)]
+        await service.publisher.publish([record(event, topic.name) for event in events])
+        await eventually(lambda: stored_is(rec, 19))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 1))
+        assert found[0]["reason"] == "retries_exhausted" and int(found[0]["attempts"]) > 1
+
+
+async def test_a_bug_stops_its_partition_loudly_and_the_others_go_on(servers: Servers, prefix: str) -> None:
+    async with topic_of_its_own(servers.kafka, 3) as topic:
+        async with running(servers, prefix, topic) as (service, rec):
+            rec.failing["bug"] = lambda: KeyError("oops")
+            events = [feedback(n, text="bug" if n == 7 else "") for n in range(COUNT)]
+            await service.publisher.publish([record(event, topic.name) for event in events])
+            await eventually(lambda: "bug at offset" in " ".join(service.problems()))
+            await eventually(lambda: service.streams[0].handled >= COUNT)
+            assert len(service.streams[0].processor.stopped) == 1
+            before = await stored(rec)
+            assert COUNT / 3 < before < COUNT
+            assert await letters(servers.kafka, topic.name) == []
+        async with running(servers, prefix, topic) as (service, rec):  # the bug is mended
+            await eventually(lambda: stored_is(rec, COUNT))
+
+
+async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_emptying_the_topic(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        poison = record(feedback(1), topic.name)._replace(value=b"{")
+        await service.publisher.publish([poison] * 50)
+        await eventually(lambda: "dead letters in a row" in " ".join(service.problems()))
+        assert len(await letters(servers.kafka, topic.name)) == 3
+        assert await stored(rec) == 0
+
+
+async def test_two_replicas_share_the_partitions_and_nothing_is_doubled_when_one_leaves(
+    servers: Servers, prefix: str
+) -> None:
+    run = uuid4().hex
+    async with topic_of_its_own(servers.kafka, 6) as topic, running(servers, prefix, topic) as (first, rec):
+        await first.publisher.publish([record(feedback(n, run=run), topic.name) for n in range(COUNT)])
+        async with running(servers, prefix, topic) as (second, _):
+            await eventually(lambda: len(second.streams[0].held) == 3 and len(first.streams[0].held) == 3)
+            await first.publisher.publish(
+                [record(feedback(n, run=run), topic.name) for n in range(COUNT, 2 * COUNT)]
+            )
+            await eventually(lambda: second.streams[0].handled > 0)
+        await first.publisher.publish(
+            [record(feedback(n, run=run), topic.name) for n in range(2 * COUNT, 3 * COUNT)]
+        )
+        await eventually(lambda: stored_is(rec, 3 * COUNT))
+        counts = await said(servers.kafka, ASSIGNMENTS.name, expected_events(3 * COUNT, run))
+        assert len(counts) == 3 * COUNT  # said again after a take-over is allowed: the ids are the same
+
+
+async def test_a_zombie_with_an_old_epoch_is_fenced(servers: Servers, prefix: str) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        await eventually(lambda: service.streams[0].held)
+        offsets = service.database.offsets
+        await offsets.update_many({}, {"$inc": {"epoch": 1}})  # what a successor does first
+        await service.publisher.publish([record(feedback(1), topic.name)])
+        await eventually(lambda: rec.calls > 0)
+        await eventually(lambda: not service.streams[0].held)
+        assert await stored(rec) == 0
+
+
+async def test_what_a_dead_owner_left_pending_is_said_by_its_successor(servers: Servers, prefix: str) -> None:
+    run = uuid4().hex
+    async with topic_of_its_own(servers.kafka, 1) as topic:
+        async with running(servers, prefix, topic) as (service, rec):
+            real = service.publisher.publish
+            await eventually(lambda: service.streams[0].held)
+
+            async def dies_here(records: Any, **options: Any) -> None:
+                raise asyncio.CancelledError  # as a kill between commit and publication would end it
+
+            await real([record(feedback(n, run=run), topic.name) for n in range(5)])
+            service.publisher.publish = dies_here  # type: ignore[method-assign]
+            await eventually(lambda: stored_is(rec, 5))
+        async with running(servers, prefix, topic) as (service, rec):
+            await eventually(lambda: service.streams[0].held)
+            counts = await said(servers.kafka, ASSIGNMENTS.name, expected_events(5, run))
+            assert counts == dict.fromkeys(expected_events(5, run), 1)
+
+
+@pytest.mark.parametrize("partitions", [1, 12])
+async def test_a_topic_that_was_recreated_is_an_alarm_and_not_a_silent_skip(
+    servers: Servers, prefix: str, partitions: int
+) -> None:
+    async with topic_of_its_own(servers.kafka, partitions) as topic:
+        async with running(servers, prefix, topic) as (service, _):
+            await eventually(lambda: len(service.streams[0].held) == partitions)
+            await service.database.offsets.update_many({}, {"$set": {"next": 1000}})
+        async with running(servers, prefix, topic) as (service, _):
+            await eventually(lambda: "outside the log" in " ".join(service.problems()))

@@ -1,0 +1,28 @@
+"""Real servers for every test that needs them, chosen by themselves and said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import Servers, choose_servers
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A real Kafka with CQM's topics and a real MongoDB: given ones, containers, or embedded ones."""
+    with choose_servers(tmp_path_factory.mktemp("servers")) as chosen:
+        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"servers: {chosen.kind} - kafka {chosen.kafka}, mongodb {chosen.mongo}")
+        yield chosen
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A database prefix of the test's own."""
+    from uuid import uuid4
+
+    return f"t{uuid4().hex[:10]}"
