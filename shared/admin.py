@@ -35,7 +35,9 @@ async def _ensure(admin: AIOKafkaAdminClient) -> dict[str, str]:
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = 3 if brokers >= 3 else 1
     wanted = [
-        NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.config(2 if replicas == 3 else 1))
+        NewTopic(
+            topic.name, topic.partitions, replicas, topic_configs=topic.config(2 if replicas == 3 else 1)
+        )
         for topic in TOPICS
     ]
     done: dict[str, str] = {}

@@ -17,20 +17,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from shared.opening_hours import (
     DAY_SECONDS,
     Hours,
     HoursError,
     merged,
+    parse_date,
     parse_hours,
     parse_weekly,
+    parse_zone,
     total,
     usual_day,
     without,
 )
-from shared.public_holidays import UnknownCountry, year_off
+from shared.public_holidays import parse_holidays, year_off
 
 __all__ = ["FIRST_YEAR", "LAST_YEAR", "Calendar", "CalendarError", "NoWorkingTime"]
 
@@ -80,18 +81,18 @@ class Calendar:
         time_zone: str,
         weekly: Mapping[str, Sequence[str]],
         holidays: Iterable[str | date] = (),
-        overrides: Mapping[str | date, Sequence[str]] | None = None,
+        overrides: Mapping[str, Sequence[str]] | None = None,
         breaks: Mapping[str, Sequence[str]] | None = None,
         day: int | None = None,
     ) -> None:
         self.time_zone = time_zone
-        self._zone = _zone(time_zone)
+        self._zone = parse_zone(time_zone)
         pauses = parse_weekly(breaks or {}, "breaks")
         self._week = tuple(map(without, parse_weekly(weekly), pauses))
         self._usual = self._week[usual_day(self._week)]
-        self._off, self.countries = _holidays(holidays)
+        self._off, self.countries = parse_holidays(holidays)
         self._overrides = {
-            _date(key, f"overrides.{key}"): parse_hours(hours, f"overrides.{key}")
+            parse_date(key, f"overrides.{key}"): parse_hours(hours, f"overrides.{key}")
             for key, hours in (overrides or {}).items()
         }
         self.day_seconds = total(self._usual) if day is None else day
@@ -221,38 +222,3 @@ def _microseconds(at: datetime) -> int:
 
 def _moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError
-        raise CalendarError("time_zone", "not a zone of the IANA time zone database") from error
-
-
-def _holidays(entries: Iterable[str | date]) -> tuple[frozenset[date], tuple[str, ...]]:
-    """Single dates off, and countries."""
-    days: set[date] = set()
-    countries: list[str] = []
-    for index, entry in enumerate(entries):
-        path = f"holidays[{index}]"
-        if isinstance(entry, date) or entry[:1].isdigit():
-            days.add(_date(entry, path))
-            continue
-        try:
-            year_off(entry, 2020)
-        except UnknownCountry as error:
-            raise CalendarError(path, str(error)) from error
-        countries.append(entry)
-    return frozenset(days), tuple(dict.fromkeys(countries))
-
-
-def _date(value: str | date, path: str) -> date:
-    if isinstance(value, date):
-        return value
-    try:
-        if len(value) != len("2026-02-14"):
-            raise ValueError(path)
-        return date.fromisoformat(value)
-    except ValueError as error:
-        raise CalendarError(path, 'a date is written "2026-02-14"') from error

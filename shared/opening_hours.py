@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from zoneinfo import ZoneInfo
 
 Interval = tuple[int, int]
 Hours = tuple[Interval, ...]
@@ -61,7 +63,9 @@ def parse_weekly(weekly: Mapping[str, Sequence[str]], path: str = "weekly") -> t
 def _days(key: str, path: str) -> list[int]:
     first, _, last = key.partition("-")
     if first not in DAYS or (last or first) not in DAYS or key.endswith("-"):
-        raise HoursError(f"{path}.{key}", "a day is mon, tue, wed, thu, fri, sat, sun or a range like mon-fri")
+        raise HoursError(
+            f"{path}.{key}", "days are mon, tue, wed, thu, fri, sat, sun and ranges like mon-fri"
+        )
     begin, end = DAYS.index(first), DAYS.index(last or first)
     return [(begin + offset) % 7 for offset in range((end - begin) % 7 + 1)]
 
@@ -98,3 +102,23 @@ def usual_day(week: Sequence[Hours]) -> int:
         return 0
     usual = max(totals, key=lambda seconds: (totals[seconds], seconds))
     return next(day for day, hours in enumerate(week) if total(hours) == usual)
+
+
+def parse_zone(name: str) -> ZoneInfo:
+    """A zone by its IANA name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise HoursError("time_zone", "not a zone of the IANA time zone database") from error
+
+
+def parse_date(value: str | date, path: str) -> date:
+    """`"2026-02-14"`; a date stays."""
+    if isinstance(value, date):
+        return value
+    try:
+        if len(value) != len("2026-02-14"):
+            raise ValueError(path)
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise HoursError(path, 'a date is written "2026-02-14"') from error

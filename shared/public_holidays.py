@@ -7,10 +7,13 @@ Source: the `holidays` library. China's make-up days are complete for the years 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any
+
+from shared.opening_hours import HoursError, parse_date
 
 _CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
@@ -71,3 +74,20 @@ def _swaps(source: Any) -> list[tuple[date, int, date]]:
 def _stands_for(source: Any) -> dict[date, int]:
     """Working weekend day -> weekday of the day off: the Saturday is worked with that day's hours."""
     return {worked: off.weekday() for worked, _, off in _swaps(source)}
+
+
+def parse_holidays(entries: Iterable[str | date]) -> tuple[frozenset[date], tuple[str, ...]]:
+    """What a calendar says under `holidays`: single dates off, and countries. Raises HoursError."""
+    days: set[date] = set()
+    countries: list[str] = []
+    for index, entry in enumerate(entries):
+        path = f"holidays[{index}]"
+        if isinstance(entry, date) or entry[:1].isdigit():
+            days.add(parse_date(entry, path))
+            continue
+        try:
+            year_off(entry, 2020)
+        except UnknownCountry as error:
+            raise HoursError(path, str(error)) from error
+        countries.append(entry)
+    return frozenset(days), tuple(dict.fromkeys(countries))

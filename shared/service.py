@@ -81,8 +81,13 @@ class Service:
     @property
     def database(self) -> Database:
         """The database that this service owns; no other service reads it."""
+        return self.mongo_client.database(f"{self.settings.database_prefix}_{self.name}")
+
+    @property
+    def mongo_client(self) -> Mongo:
+        """The MongoDB client of a service that keeps something there."""
         assert self.mongo is not None, f"{self.name} keeps nothing in MongoDB"
-        return self.mongo.database(f"{self.settings.database_prefix}_{self.name}")
+        return self.mongo
 
     def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any]) -> Stream:
         """Wire one topic to one handler, as one consumer group `SERVICE.TOPIC`."""

@@ -46,22 +46,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CQM_", extra="ignore")
 
-    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port, comma separated")
-    mongo: str = Field("mongodb://127.0.0.1:27017/?replicaSet=rs0", description="URI of a replica set")
-    database_prefix: str = Field("cqm", description="databases are named PREFIX_SERVICE")
-    policy: Path = Field(DEMO_POLICY, description="folder of the policy in force")
+    kafka: str = Field(default="127.0.0.1:9092", description="bootstrap servers, host:port, comma separated")
+    mongo: str = Field(
+        default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="URI of a replica set"
+    )
+    database_prefix: str = Field(default="cqm", description="databases are named PREFIX_SERVICE")
+    policy: Path = Field(default=DEMO_POLICY, description="folder of the policy in force")
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    auth: Literal["off"] = Field("off", description="off is allowed on loopback only")
+    port: int = Field(default=8000, ge=0, le=65535)
+    auth: Literal["off"] = Field(default="off", description="off is allowed on loopback only")
     auth_off_behind_proxy: bool = Field(
-        False, description="allow CQM_AUTH=off on other addresses: something in front of CQM checks callers"
+        default=False,
+        description="allow CQM_AUTH=off on other addresses: something in front of CQM checks callers",
     )
     log: Literal["json", "text"] = "json"
-    batch_records: int = Field(4000, ge=1, le=20_000)
-    batch_window: float = Field(0.05, ge=0, le=5, description="seconds a small poll waits for more")
-    session_timeout: float = Field(10.0, ge=6, le=300, description="seconds until a dead replica is missed")
-    retry_budget: float = Field(30.0, ge=0, description="seconds a failing record is tried again")
-    dead_letters_in_a_row: int = Field(50, ge=1)
+    batch_records: int = Field(default=4000, ge=1, le=20_000)
+    batch_window: float = Field(default=0.05, ge=0, le=5, description="seconds a small poll waits for more")
+    session_timeout: float = Field(
+        default=10.0, ge=6, le=300, description="seconds until a dead replica is missed"
+    )
+    retry_budget: float = Field(default=30.0, ge=0, description="seconds a failing record is tried again")
+    dead_letters_in_a_row: int = Field(default=50, ge=1)
 
     @model_validator(mode="after")
     def _without_authentication_on_loopback_only(self) -> Self:

@@ -82,7 +82,10 @@ async def test_each_record_has_one_effect_and_one_event_though_it_was_sent_three
     servers: Servers, prefix: str
 ) -> None:
     run = uuid4().hex
-    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, recorder):
+    async with (
+        topic_of_its_own(servers.kafka) as topic,
+        running(servers, prefix, topic) as (service, recorder),
+    ):
         for _ in range(3):
             await service.publisher.publish([record(feedback(n, run=run), topic.name) for n in range(COUNT)])
         await eventually(lambda: service.streams[0].handled >= 3 * COUNT)
@@ -123,7 +126,9 @@ async def test_a_null_value_and_a_null_header_harm_nobody(servers: Servers, pref
         await producer.send_and_wait(topic.name, good.value, good.key, headers=[*good.headers, ("h", None)])
         await producer.stop()
         await eventually(lambda: stored_is(rec, 1))
-        assert [letter["reason"] for letter in await letters(servers.kafka, topic.name)] == ["missing_attribute"]
+        assert [letter["reason"] for letter in await letters(servers.kafka, topic.name)] == [
+            "missing_attribute"
+        ]
 
 
 async def test_a_refused_record_is_a_dead_letter_and_the_rest_of_its_batch_is_stored(

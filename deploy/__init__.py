@@ -1,0 +1,1 @@
+"""How CQM is put on a machine: the `cqm` command, the embedded runtime, containers and sample policy."""

@@ -1,0 +1,122 @@
+"""A case as routing keeps it: the case that everyone sees, and the bookkeeping that nobody else needs."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct, structs
+
+from shared import ids
+from shared.events import AssignmentReason, AssignmentRequested, Case, CaseChanged, Change
+from shared.handler import Cause, Emit
+
+OPEN_STATUSES = frozenset(
+    {"new", "assigned", "acknowledged", "in_progress", "pending_customer", "pending_internal", "reopened"}
+)
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class Counted(Struct, frozen=True, omit_defaults=True):
+    """What a department's pool counts for this case at the moment; zero weight: nothing."""
+
+    department: str = ""
+    owner: str = ""
+    weight: int = 0
+
+
+class Books(Struct, frozen=True, omit_defaults=True):
+    """`waiting`: in the department's queue. `obeyed`: escalations already acted on. `head`: hash of the
+    newest history entry. `avoid` and `prefer` guide the next assignment (somebody else; the backup)."""
+
+    counted: Counted = Counted()
+    waiting: bool = False
+    obeyed: tuple[UUID, ...] = ()
+    head: str = ""
+    avoid: str = ""
+    prefer: str = ""
+
+
+class CaseFile(Struct, frozen=True):
+    """The case and its books, always stored together."""
+
+    case: Case
+    books: Books = Books()
+
+    @property
+    def is_open(self) -> bool:
+        return self.case.status in OPEN_STATUSES
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """One line of a case's history, linked to the one before by its hash (docs/domain.md 1, audit)."""
+
+    case_id: UUID
+    version: int
+    change: Change
+    policy_version: str
+    previous: str
+    hash: str
+
+
+class Step(NamedTuple):
+    """A case's next version with its history entry; `told` is the event for everyone."""
+
+    file: CaseFile
+    entry: Entry
+
+    @property
+    def told(self) -> CaseChanged:
+        case = self.file.case
+        return CaseChanged(
+            id=ids.event_id(case.id, CaseChanged.type, case.version), case=case, change=self.entry.change
+        )
+
+
+def begin(case: Case, change: Change) -> Step:
+    """Version 1 of a case."""
+    return _entered(CaseFile(case), change)
+
+
+def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = None, **fields: Any) -> Step:
+    """The next version: `fields` of the case and of the `books` changed, by `change`, at its time."""
+    case = structs.replace(
+        file.case, version=file.case.version + 1, updated_at=max(change.at, file.case.updated_at), **fields
+    )
+    change = structs.replace(change, from_status=file.case.status, to_status=case.status)
+    return _entered(CaseFile(case, structs.replace(file.books, **(books or {}))), change)
+
+
+def _entered(file: CaseFile, change: Change) -> Step:
+    case, previous = file.case, file.books.head
+    digest = entry_hash(case.id, case.version, change, case.policy_version, previous)
+    entry = Entry(case.id, case.version, change, case.policy_version, previous, digest)
+    return Step(CaseFile(case, structs.replace(file.books, head=digest)), entry)
+
+
+def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str, previous: str) -> str:
+    """SHA-256 over canonical JSON of all that an entry says and the hash of the one before it."""
+    content = _canonical.encode([case_id, version, change, policy_version, previous])
+    return hashlib.sha256(content).hexdigest()
+
+
+def tell(step: Step, cause: Cause) -> Emit:
+    """The step as an outgoing event, keyed by its case."""
+    return Emit(step.told, step.file.case.id.bytes, step.entry.change.at, cause)
+
+
+def ask_for_assignment(
+    department: str, case: Case, reason: AssignmentReason, at: datetime, cause: Cause
+) -> Emit:
+    """Ask the writer of the department's pool to look at the case."""
+    request = AssignmentRequested(
+        id=ids.name_id(case.id.hex, AssignmentRequested.type, str(case.version), department),
+        department=department,
+        case_id=case.id,
+        reason=reason,
+        at=at,
+    )
+    return Emit(request, department.encode(), at, cause)

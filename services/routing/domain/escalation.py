@@ -1,0 +1,34 @@
+"""What SLA asks of a case: a higher priority, or somebody else. Each escalation is obeyed once, by its id."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.routing.domain.case_file import CaseFile, Step, advance
+from shared.events import Change, EscalationRaised, Priority
+
+OBEYED_KEPT = 64
+SLA = "sla"
+_HIGHER: dict[Priority, Priority] = {"P4": "P3", "P3": "P2", "P2": "P1"}
+
+
+def obey(file: CaseFile, asked: EscalationRaised, *, backup: str, now: datetime) -> Step | None:
+    """The case's next version, or None when there is nothing to do: closed, already obeyed, already P1.
+
+    `backup` is the owner's in the policy ("" for none): the pool prefers them for the next assignment.
+    """
+    if asked.id in file.books.obeyed or not file.is_open:
+        return None
+    at = max(now, file.case.updated_at)
+    obeyed = {"obeyed": (*file.books.obeyed, asked.id)[-OBEYED_KEPT:]}
+    if asked.action == "raise_priority" and (higher := _HIGHER.get(file.case.priority)):
+        data = {"from": file.case.priority, "to": higher, "escalation": str(asked.id)}
+        change = Change(type="prioritised", actor=SLA, at=at, reason=f"{asked.target} escalated", data=data)
+        return advance(file, change, books=obeyed, priority=higher)
+    if asked.action == "reassign" and file.case.owner:
+        owner = file.case.owner
+        data = {"owner": owner, "escalation": str(asked.id)}
+        change = Change(type="released", actor=SLA, at=at, reason=f"{asked.target} escalated", data=data)
+        books = {**obeyed, "avoid": owner, "prefer": backup}
+        return advance(file, change, books=books, status="new", owner="", holder="")
+    return None

@@ -1,0 +1,228 @@
+"""Routing's collections: feedback (what became of it), cases, case_history, pools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from bson import Binary
+from msgspec import Struct
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+
+from services.routing.domain.assignment import Seat
+from services.routing.domain.case_file import Books, CaseFile, Entry
+from shared.codec import Outgoing
+from shared.events import Case
+from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
+
+_BSON = (datetime, UUID)
+_outbox = msgspec.msgpack.Decoder(list[Outgoing])
+T = TypeVar("T", bound=Struct)
+State = Literal["recorded", "case", "joined", "dead"]
+
+
+class Outcome(Struct, frozen=True, omit_defaults=True):
+    """What became of a feedback; `fingerprint` tells a repetition from a conflict."""
+
+    id: UUID
+    state: State
+    fingerprint: str
+    case_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a decision wants stored. `files` hold each case's last version, `before` the version that was
+    read (None: a new case), `entries` every version's history."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    files: dict[UUID, CaseFile] = field(default_factory=dict)
+    before: dict[UUID, int | None] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    pools: dict[str, dict[str, Seat]] = field(default_factory=dict)
+
+
+class CaseStore:
+    """Reads and writes of routing; those that take a session belong to a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._feedback = database.feedback
+        self._cases = database.cases
+        self._history = database.case_history
+        self._pools = database.pools
+
+    async def prepare(self) -> None:
+        """Indexes; the history needs none, because its ids begin with the case's."""
+        indexes = [
+            IndexModel([("opened_at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel([("updated_at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel([("status", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel([("department", ASCENDING), ("status", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel([("owner", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel([("category", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel([("priority", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel([("customer.id", ASCENDING), ("opened_at", DESCENDING)]),
+            IndexModel("feedback_ids"),
+            IndexModel("reference", unique=True),
+            IndexModel(
+                [("department", ASCENDING), ("priority", ASCENDING), ("opened_at", ASCENDING)],
+                partialFilterExpression={"books.waiting": True},
+                name="waiting",
+            ),
+        ]
+        await ensure_indexes(self._cases, indexes)
+        unsaid = IndexModel("at", partialFilterExpression={"outbox": {"$exists": True}}, name="unsaid")
+        await ensure_indexes(self._history, [unsaid])
+
+    # --- within a transaction ------------------------------------------------------------------------
+
+    async def outcomes(self, ids: Sequence[UUID], session: Session) -> dict[UUID, Outcome]:
+        found = self._feedback.find({"_id": {"$in": list(ids)}}, session=session)
+        return {document["_id"]: _from_document(document, Outcome) async for document in found}
+
+    async def open_cases_of(
+        self, customers: Sequence[str], since: datetime, session: Session
+    ) -> list[CaseFile]:
+        """Open cases of these customers that were opened since then, oldest first."""
+        query = {
+            "customer.id": {"$in": list(customers)},
+            "opened_at": {"$gte": since},
+            "status": {"$nin": ["resolved", "closed", "merged", "cancelled"]},
+        }
+        return [_file(d) async for d in self._cases.find(query, session=session).sort("opened_at", 1)]
+
+    async def files(self, ids: Iterable[UUID], session: Session) -> dict[UUID, CaseFile]:
+        found = self._cases.find({"_id": {"$in": list(ids)}}, session=session)
+        return {document["_id"]: _file(document) async for document in found}
+
+    async def waiting(self, department: str, limit: int, session: Session) -> list[CaseFile]:
+        """The queue of a department, most urgent first, then oldest."""
+        query = {"department": department, "books.waiting": True}
+        found = (
+            self._cases.find(query, session=session).sort([("priority", 1), ("opened_at", 1)]).limit(limit)
+        )
+        return [_file(document) async for document in found]
+
+    async def pools(self, departments: Iterable[str], session: Session) -> dict[str, dict[str, Seat]]:
+        found = self._pools.find({"_id": {"$in": list(departments)}}, session=session)
+        return {d["_id"]: msgspec.convert(d["seats"], dict[str, Seat]) async for d in found}
+
+    async def save(self, changes: Changes, session: Session) -> None:
+        """Write what a decision wants; a case that changed meanwhile makes the transaction run again."""
+        if changes.outcomes:
+            await self._feedback.insert_many([_document(o) for o in changes.outcomes], session=session)
+        writes: list[InsertOne[Document] | ReplaceOne[Document]] = []
+        for case_id, file in changes.files.items():
+            document, before = _case_document(file), changes.before[case_id]
+            if before is None:
+                writes.append(InsertOne(document))
+            else:
+                writes.append(ReplaceOne({"_id": case_id, "version": before}, document))
+        if writes:
+            result = await self._cases.bulk_write(writes, ordered=False, session=session)
+            assert result.inserted_count + result.matched_count == len(writes), "a case is not as it was read"
+        if changes.entries:
+            await self._history.insert_many([_history_document(e) for e in changes.entries], session=session)
+        seats = [
+            UpdateOne(
+                {"_id": name}, {"$set": {"seats": msgspec.to_builtins(pool, builtin_types=_BSON)}}, True
+            )
+            for name, pool in changes.pools.items()
+        ]
+        if seats:
+            await self._pools.bulk_write(seats, ordered=False, session=session)
+
+    async def save_said(self, entry: Entry, said: Sequence[Outgoing], session: Session) -> None:
+        """Add a history entry with its outbox: the events that are still to be published."""
+        document = _history_document(entry) | {"outbox": msgspec.msgpack.encode(said), "at": entry.change.at}
+        await self._history.insert_one(document, session=session)
+
+    # --- outbox of actions ---------------------------------------------------------------------------
+
+    async def said(self, entry_id: bytes) -> None:
+        """The entry's events are on Kafka: forget them."""
+        with driver_errors():
+            await self._history.update_one({"_id": entry_id}, {"$unset": {"outbox": 1, "at": 1}})
+
+    async def unsaid(self, before: datetime, limit: int = 200) -> AsyncIterator[tuple[bytes, list[Outgoing]]]:
+        """Entries whose events a crash may have kept from Kafka, oldest first."""
+        query = {"outbox": {"$exists": True}, "at": {"$lt": before}}
+        with driver_errors():
+            async for document in self._history.find(query).sort("at", 1).limit(limit):
+                yield document["_id"], _outbox.decode(document["outbox"])
+
+    # --- reads for people ----------------------------------------------------------------------------
+
+    async def find(self, identity: UUID | str) -> CaseFile | None:
+        """A case by id, or by the reference that people read out."""
+        query = {"_id": identity} if isinstance(identity, UUID) else {"reference": identity}
+        with driver_errors():
+            document = await self._cases.find_one(query)
+        return _file(document) if document else None
+
+    async def search(
+        self, query: Mapping[str, Any], order: Sequence[tuple[str, int]], limit: int
+    ) -> list[CaseFile]:
+        with driver_errors():
+            found = self._cases.find(query).sort(list(order)).limit(limit)
+            return [_file(document) async for document in found]
+
+    async def history(self, case_id: UUID) -> list[Entry]:
+        """All versions of a case in order."""
+        first, last = entry_id(case_id, 0), entry_id(case_id, 2**32 - 1)
+        with driver_errors():
+            found = self._history.find({"_id": {"$gte": first, "$lte": last}}).sort("_id", 1)
+            return [_from_document(document, Entry) async for document in found]
+
+    async def outcome(self, feedback_id: UUID) -> Outcome | None:
+        with driver_errors():
+            document = await self._feedback.find_one({"_id": feedback_id})
+        return _from_document(document, Outcome) if document else None
+
+    async def loads(self) -> dict[str, dict[str, Seat]]:
+        """The seats of every pool."""
+        with driver_errors():
+            return {d["_id"]: msgspec.convert(d["seats"], dict[str, Seat]) async for d in self._pools.find()}
+
+    async def queue_lengths(self) -> dict[str, int]:
+        """How many cases wait in each department's queue."""
+        stages: list[Document] = [
+            {"$match": {"books.waiting": True}},
+            {"$group": {"_id": "$department", "n": {"$sum": 1}}},
+        ]
+        with driver_errors():
+            return {d["_id"]: d["n"] async for d in self._cases.aggregate(stages)}
+
+
+def entry_id(case_id: UUID, version: int) -> Binary:
+    """Id of a history entry: the case's 16 bytes, then the version, so that a case's history is one range."""
+    return Binary(case_id.bytes + version.to_bytes(4, "big"))
+
+
+def _document(value: Struct) -> Document:
+    document: Document = msgspec.to_builtins(value, builtin_types=_BSON)
+    document["_id"] = document.pop("id")
+    return document
+
+
+def _case_document(file: CaseFile) -> Document:
+    return _document(file.case) | {"books": msgspec.to_builtins(file.books, builtin_types=_BSON)}
+
+
+def _history_document(entry: Entry) -> Document:
+    document: Document = msgspec.to_builtins(entry, builtin_types=_BSON)
+    return {"_id": entry_id(entry.case_id, entry.version)} | document
+
+
+def _file(document: Document) -> CaseFile:
+    books = msgspec.convert(document.pop("books", {}), Books)
+    return CaseFile(_from_document(document, Case), books)
+
+
+def _from_document(document: Document, form: type[T]) -> T:
+    identity = document.pop("_id")
+    return msgspec.convert({"id": identity, **document}, form)

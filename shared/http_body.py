@@ -1,0 +1,103 @@
+"""Request bodies, read in pieces and within limits: media type, size, gzip, patience.
+
+FastAPI's own reading takes 200 MB into memory before anybody asks how much it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from shared.problem import Problem
+
+_PIECE = 256 * 1024
+_MAX_MEMBERS = 1000
+_GZIP = 16 + zlib.MAX_WBITS
+_CLOSE = {"Connection": "close"}
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """`types`: media types taken; `bytes`: of the body, inflated; `seconds`: until it must have arrived."""
+
+    types: Collection[str]
+    bytes: int
+    seconds: float
+
+
+def media_type(request: Request, types: Collection[str]) -> str:
+    """The body's media type. Raises Problem 415 unless it is among `types` and in UTF-8."""
+    name, *parameters = request.headers.get("content-type", "").split(";")
+    name = name.strip().lower()
+    if name not in types:
+        raise Problem(415, f"Content-Type must be {' or '.join(types)}.")
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "charset" and value.strip().strip('"').lower() not in ("utf-8", "utf8"):
+            raise Problem(415, "The charset must be UTF-8.")
+    return name
+
+
+async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int], None]) -> bytes:
+    """The whole body, inflated where it is gzip.
+
+    `admit` is told each number of bytes that is about to be held, and raises when it is too much now.
+    Raises Problem: 400 broken gzip, 408 too slow, 413 too large, 415 unknown Content-Encoding.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", ""):
+        raise Problem(415, "Content-Encoding must be gzip or absent.", headers={"Accept-Encoding": "gzip"})
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.bytes:
+        raise _too_large(limits.bytes)
+    inflater = _Inflater(limits.bytes) if encoding == "gzip" else None
+    pieces: list[bytes] = []
+    arrived = held = 0
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for chunk in request.stream():
+                arrived += len(chunk)
+                for piece in inflater.inflate(chunk) if inflater else (chunk,):
+                    held += len(piece)
+                    if max(arrived, held) > limits.bytes:
+                        raise _too_large(limits.bytes)
+                    admit(len(piece))
+                    pieces.append(piece)
+    except TimeoutError:
+        raise Problem(408, f"The body took more than {limits.seconds:g} s.", headers=_CLOSE) from None
+    except ClientDisconnect:
+        raise Problem(400, "The connection was closed before the body was complete.") from None
+    if inflater:
+        inflater.finish()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, f"The body is over the limit of {limit} bytes.", headers=_CLOSE, limit=limit)
+
+
+class _Inflater:
+    """gzip (RFC 1952) in pieces of at most _PIECE bytes; several members in a row are one body."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._member = zlib.decompressobj(_GZIP)
+        self._members = 1
+        self._begun = False
+
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            self._next_member()
+            try:
+                piece = self._member.decompress(data, _PIECE)
+            except zlib.error:
+                raise _not_gzip() from None
+            self._begun = True
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if piece:
+                yield piece

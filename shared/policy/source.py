@@ -1,0 +1,186 @@
+"""Policy files as data with the place of every key: YAML 1.2, so that `NO` and `21:00` stay text.
+
+Anchors may be used; merge keys (`<<`) and tags may not. A folder is one document: sections of the same
+name in several files are merged key by key, and a key said twice is refused with both places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+Keys = tuple[str | int, ...]
+_MAX_BYTES, _MAX_NODES = 4_000_000, 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line (from 1) of a file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One remark on a policy. `path` is the dotted key, `reason` a sentence for the author."""
+
+    file: str
+    line: int
+    path: str
+    reason: str
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {self.severity}: {where}{self.reason}"
+
+
+@dataclass(slots=True)
+class Source:
+    """The merged document, where its keys stand, and what was wrong while reading."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    places: dict[Keys, Place] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def place(self, keys: Iterable[str | int]) -> Place:
+        """Where a key stands, or the nearest key around it (validators add steps of their own)."""
+        found: Keys = ()
+        for key in keys:
+            if (*found, key) in self.places:
+                found = (*found, key)
+        return self.places.get(found, Place("policy", 1))
+
+    def report(self, keys: Iterable[str | int], reason: str, *, warning: bool = False) -> None:
+        keys = tuple(keys)
+        place = self.place(keys)
+        severity: Literal["error", "warning"] = "warning" if warning else "error"
+        self.findings.append(Finding(place.file, place.line, dotted(keys), reason, severity))
+
+
+def dotted(keys: Iterable[str | int]) -> str:
+    """`("sla", 0, "targets")` as `sla[0].targets`."""
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
+
+
+def read_source(paths: Iterable[Path]) -> Source:
+    """Reads files and folders (their *.yaml and *.yml, by name). Never raises for a bad file."""
+    source = Source()
+    files = list(_files(paths))
+    if not files:
+        source.findings.append(Finding("policy", 1, "", "no policy file (*.yaml) was found"))
+    for file in files:
+        try:
+            _Reader(source, file.name).read(file)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark else 1
+            source.findings.append(Finding(file.name, line, "", f"not YAML: {error.problem}"))
+        except (YAMLError, UnicodeDecodeError):
+            source.findings.append(Finding(file.name, 1, "", "not YAML in UTF-8"))
+        except OSError as error:
+            source.findings.append(Finding(file.name, 1, "", f"cannot be read: {error.strerror}"))
+    return source
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
+        else:
+            yield path
+
+
+class _Reader:
+    """Walks the nodes of one file into the shared document."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._source, self._name, self._nodes = source, name, 0
+
+    def read(self, file: Path) -> None:
+        content = file.read_bytes()
+        if len(content) > _MAX_BYTES:
+            self._refuse(1, (), "a policy file is at most 4 MB")
+            return
+        root = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
+        if root is None:
+            return
+        if not isinstance(root, MappingNode):
+            self._refuse(self._line(root), (), "a policy file is a mapping of sections")
+            return
+        for key, node in self._items(root, ()):
+            value, place = self._value(node, (key,)), Place(self._name, self._line(node))
+            self._merge(self._source.data, key, value, (key,), place)
+
+    def _merge(self, into: dict[str, Any], key: str, value: Any, keys: Keys, place: Place) -> None:
+        if key not in into:
+            into[key] = value
+        elif len(keys) == 1 and isinstance(into[key], dict) and isinstance(value, dict):
+            for inner, content in value.items():
+                self._merge(into[key], inner, content, (*keys, inner), place)
+
+    def _items(self, node: MappingNode, keys: Keys) -> Iterator[tuple[str, Node]]:
+        """Keys with their nodes. Marks each key's place; a section may be opened once per file."""
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key, line = str(key_node.value), self._line(key_node)
+            here = (*keys, key)
+            earlier = self._source.places.get(here)
+            if not isinstance(key_node, ScalarNode) or key == "<<":
+                self._refuse(line, keys, "a key is plain text; merge keys (<<) are not read")
+            elif key in seen or (earlier and not self._continues(here, value_node)):
+                self._refuse(line, here, f"said twice, first at {earlier}")
+            else:
+                seen.add(key)
+                self._source.places.setdefault(here, Place(self._name, line))
+                yield key, value_node
+
+    def _continues(self, keys: Keys, node: Node) -> bool:
+        """Whether another file may go on with this section: mappings at the top level may."""
+        if len(keys) > 1 or not isinstance(node, MappingNode):
+            return False
+        return isinstance(self._source.data[str(keys[0])], dict)
+
+    def _value(self, node: Node, keys: Keys) -> Any:
+        self._nodes += 1
+        if self._nodes > _MAX_NODES or len(keys) > 32:
+            raise YAMLError("too large or too deep")
+        if isinstance(node, MappingNode):
+            return {key: self._value(child, (*keys, key)) for key, child in self._items(node, keys)}
+        if isinstance(node, SequenceNode):
+            for index, child in enumerate(node.value):
+                self._source.places[(*keys, index)] = Place(self._name, self._line(child))
+            return [self._value(child, (*keys, index)) for index, child in enumerate(node.value)]
+        return _scalar(node)
+
+    def _refuse(self, line: int, keys: Keys, reason: str) -> None:
+        self._source.findings.append(Finding(self._name, line, dotted(keys), reason))
+
+    @staticmethod
+    def _line(node: Node) -> int:
+        return int(node.start_mark.line) + 1
+
+
+def _scalar(node: Node) -> Any:
+    """Text stays text, dates included; numbers, booleans and null are what YAML 1.2 says."""
+    kind, text = str(node.tag).rpartition(":")[2], str(node.value)
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "null":
+        return None
+    if kind == "int":
+        return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2] in ("0x", "0o") else 10)
+    return float(text.replace("_", "")) if kind == "float" else text
