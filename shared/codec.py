@@ -71,18 +71,7 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     Raises PermanentError with reason `missing_attribute`, `duplicate_attribute`, `unknown_type`,
     `unsupported_specversion`, `no_value` or `invalid` (not JSON, or not the contract).
     """
-    event_type = identity = trace = spec = b""
-    for name, content in headers:
-        if name == "ce_type":
-            event_type = content or b""
-        elif name == "ce_id":
-            if identity:
-                raise PermanentError("duplicate_attribute", "header ce_id stands more than once")
-            identity = content or b""
-        elif name == "traceparent":
-            trace = content or b""
-        elif name == "ce_specversion":
-            spec = content or b""
+    event_type, identity, spec, trace = _attributes(headers)
     if not event_type or not identity:
         missing = "ce_type" if not event_type else "ce_id"
         raise PermanentError("missing_attribute", f"header {missing} is missing or empty")
@@ -94,6 +83,22 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     if value is None:
         raise PermanentError("no_value", "the record has no value")
     return _decode_value(decoder, value), trace
+
+
+def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> tuple[bytes, bytes, bytes, bytes]:
+    event_type = identity = spec = trace = b""
+    for name, content in headers:
+        if name == "ce_type":
+            event_type = content or b""
+        elif name == "ce_id":
+            if identity:
+                raise PermanentError("duplicate_attribute", "header ce_id stands more than once")
+            identity = content or b""
+        elif name == "traceparent":
+            trace = content or b""
+        elif name == "ce_specversion":
+            spec = content or b""
+    return event_type, identity, spec, trace
 
 
 def _decode_value(decoder: msgspec.json.Decoder[Event], value: bytes) -> Event:

@@ -1,6 +1,6 @@
 """Crash points: a place in the code where a fault test kills its own process, as kill -9 would.
 
-`CQM_CRASH_AT=routing.feedback/committed` ends the process the first time that point is reached,
+`CQM_CRASH_AT=cqm.routing.feedback/committed` ends the process the first time that point is reached,
 `...committed:5` the fifth time. Unset (always, but in fault tests), a point is one comparison.
 """
 

@@ -256,7 +256,11 @@ class TargetBreached(Event, frozen=True, kw_only=True):
 
 
 class TargetFinished(Event, frozen=True, kw_only=True):
-    """A clock stopped with a verdict. Spans are net of holds; `business` by the clock's calendar."""
+    """A clock stopped with a verdict. Spans are net of holds; `business` by the clock's calendar.
+
+    `answered` is False for a first response that a resolution without any public reply ended: the promise is
+    judged, but there is no response whose time could be counted.
+    """
 
     type: ClassVar[str] = "cqm.sla.target_finished.v1"
     case_id: UUID
@@ -269,6 +273,7 @@ class TargetFinished(Event, frozen=True, kw_only=True):
     finished_at: datetime
     business_seconds: int
     wall_seconds: int
+    answered: bool = True
     labels: CaseLabels
 
 

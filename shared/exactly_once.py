@@ -72,16 +72,18 @@ class ExactlyOnce:
             await self._session.end_session()
             self._session = None
 
-    async def claim(self, partition: Partition) -> Position:
-        """Take the partition over: raise its epoch, say again what its last owner may not have said.
+    async def claim(self, partitions: Collection[Partition]) -> None:
+        """Take partitions over: raise their epochs, say again what their last owners may not have said.
 
-        Whoever held it before is fenced from this moment. Raises Unavailable.
+        Whoever held them before is fenced from this moment. Raises Unavailable; repeating it is safe.
         """
-        fence = await self._raise_epoch(partition)
+        session_id = (await self._own_session()).session_id["id"]  # type: ignore[index]  # a property
+        await asyncio.gather(*(self._claim(partition, session_id) for partition in partitions))
+
+    async def _claim(self, partition: Partition, session_id: Binary) -> None:
+        fence = await self._raise_epoch(partition, session_id)
         await self._publish_pending(fence)
-        position = Position(fence["epoch"], fence.get("next"))
-        self.positions[partition] = position
-        return position
+        self.positions[partition] = Position(fence["epoch"], fence.get("next"))
 
     def release(self, partitions: Collection[Partition]) -> None:
         """Forget partitions; their records are somebody else's work now."""
@@ -184,10 +186,9 @@ class ExactlyOnce:
             self._session = await self.mongo.start_session()
         return self._session
 
-    async def _raise_epoch(self, partition: Partition) -> Document:
+    async def _raise_epoch(self, partition: Partition, session_id: Binary) -> Document:
         """An owner that was killed inside a transaction leaves its fence locked until the server's
         transactionLifetimeLimitSeconds (60 by default); its session is ended instead of waited for."""
-        session_id = (await self._own_session()).session_id["id"]  # type: ignore[index]  # motor's stub says method
         try:
             async with asyncio.timeout(_LOCKED_AFTER_SECONDS):
                 return await self._increment(partition, session_id)

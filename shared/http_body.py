@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -55,7 +55,7 @@ async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int],
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.bytes:
         raise _too_large(limits.bytes)
-    inflater = _Inflater(limits.bytes) if encoding == "gzip" else None
+    inflater = _Inflater() if encoding == "gzip" else None
     pieces: list[bytes] = []
     arrived = held = 0
     try:
@@ -84,20 +84,34 @@ def _too_large(limit: int) -> Problem:
 class _Inflater:
     """gzip (RFC 1952) in pieces of at most _PIECE bytes; several members in a row are one body."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
         self._members = 1
-        self._begun = False
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            self._next_member()
+        """What can be said after `data`; a bomb is met by whoever stops asking for the next piece."""
+        piece = b""
+        while data or len(piece) == _PIECE:
+            if self._member.eof and not data:
+                return
+            if self._member.eof:
+                self._begin_next()
             try:
                 piece = self._member.decompress(data, _PIECE)
             except zlib.error:
-                raise _not_gzip() from None
-            self._begun = True
+                raise Problem(400, "The body is not gzip.", headers=_CLOSE) from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 yield piece
+
+    def finish(self) -> None:
+        """Raises Problem 400 when the last member is not whole."""
+        if not self._member.eof:
+            raise Problem(400, "The gzip body ends before it is complete.")
+
+    def _begin_next(self) -> None:
+        # each costs time however small it is
+        self._members += 1
+        if self._members > _MAX_MEMBERS:
+            raise Problem(400, f"The gzip body has more than {_MAX_MEMBERS} members.", headers=_CLOSE)
+        self._member = zlib.decompressobj(_GZIP)

@@ -82,7 +82,7 @@ STREAM_STOPPED = gauge(
     "cqm_stream_stopped_partitions", "Partitions stopped by a bug or by too many dead letters", ["group"]
 )
 STREAM_PARTITIONS = gauge("cqm_stream_assigned_partitions", "Partitions that this replica holds", ["group"])
-PUBLISHED = counter("cqm_publish_records_total", "Records that Kafka acknowledged", ["topic"])
+PUBLISHED = counter("cqm_publish_records_total", "Records that Kafka acknowledged")
 PUBLISH_SECONDS = histogram("cqm_publish_seconds", "Time until Kafka acknowledged a publication")
 HTTP_SECONDS = histogram("cqm_http_request_seconds", "Time to answer", ["method", "route", "status"])
 

@@ -89,18 +89,26 @@ class Processor(Generic[L, C]):
         await self._process(polled)
         self._originals = {}
 
-    async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> None:
-        """Let time act on the partitions of `tick`, under the same fence, without moving any offset."""
+    async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> bool:
+        """Let time act on the held partitions of `tick`, under the same fence, without moving any offset.
+
+        Returns whether it was done; if not, the next tick finds the same work again.
+        """
         spans = {
             partition: Span(held.next)
             for partition, held in self.exactly_once.positions.items()
             if partition.topic == tick.topic and partition.partition in tick.partitions
         }
+        if not spans:
+            return False
+        held_now = Tick(tick.now, frozenset(partition.partition for partition in spans), tick.topic)
         try:
-            await self.exactly_once.apply(handler, tick, spans)
+            await self.exactly_once.apply(handler, held_now, spans)
         except (Unavailable, Fenced) as error:
             self._count_retry(error)
             await self._recover(spans, error)
+            return False
+        return True
 
     def refuse(self, refusal: Refusal) -> Outgoing:
         """The dead letter of a record that a decision refused."""
@@ -129,7 +137,9 @@ class Processor(Generic[L, C]):
             ((partition, (record,)),) = parts[0].items()
             return await self._single(partition, record, error)
         metrics.STREAM_RETRIES.labels(self.exactly_once.group, "split").inc()
-        log.warning("batch_failed_trying_smaller", error=type(error).__name__, parts=len(parts))
+        log.warning(
+            "trying_smaller", error=type(error).__name__, code=getattr(error, "code", None), parts=len(parts)
+        )
         for part in parts:
             await self._process(part)
 

@@ -7,8 +7,10 @@ hangs or fails its partition for ever after a lost leader (docs/adr/0001-at-leas
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -17,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
+from shared import observability as metrics
 from shared.codec import Outgoing
 from shared.errors import PermanentError, Unavailable
 from shared.topics import DEAD_LETTERS, MAX_RECORD_BYTES
@@ -48,6 +51,9 @@ class Publisher:
             **(security or {}),
         }
         self._producer: AIOKafkaProducer | None = None
+        self._sending = asyncio.Lock()
+        self.away = ""
+        """Why the last publication or probe failed, "" when it did not: for readiness."""
 
     async def __aenter__(self) -> Publisher:
         self._producer = AIOKafkaProducer(**self._options)
@@ -65,6 +71,12 @@ class Publisher:
                 # stop() flushes, which cannot end while no broker answers; nobody waits for those sends
                 await producer.client.close()
 
+    @property
+    def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise Unavailable("not connected to Kafka yet")
+        return self._producer
+
     async def publish(self, records: Sequence[Outgoing], *, deadline: float = DEADLINE_SECONDS) -> None:
         """Send all, in order per key, and wait for every acknowledgement.
 
@@ -75,27 +87,42 @@ class Publisher:
             return
         for record in records:
             limit = MAX_RECORD_BYTES if record.topic != DEAD_LETTERS.name else 2 * MAX_RECORD_BYTES - 10_000
-            if record.size > limit:
+            if len(record.value) > limit // 2 and record.size > limit:
                 raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
-        try:
+        began = time.perf_counter()
+        with self._told():
             async with asyncio.timeout(deadline):
                 await self._send(records)
+        metrics.PUBLISH_SECONDS.observe(time.perf_counter() - began)
+        metrics.PUBLISHED.inc(len(records))
+
+    async def probe(self, deadline: float = 5.0) -> None:
+        """Ask the cluster something, so that `away` is true to life without traffic. Raises Unavailable."""
+        with self._told():
+            async with asyncio.timeout(deadline):
+                await self._connected.client.fetch_all_metadata()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as error:
-            raise Unavailable(f"Kafka acknowledged too late (over {deadline:g} s)") from error
+            self.away = "Kafka acknowledged too late"
+            raise Unavailable(self.away) from error
         except KafkaError as error:
-            raise Unavailable(f"Kafka refused: {type(error).__name__}") from error
+            self.away = f"Kafka refused: {type(error).__name__}"
+            raise Unavailable(self.away) from error
+        self.away = ""
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has. Raises Unavailable when Kafka does not know it."""
-        assert self._producer is not None, "enter the publisher first"
-        found = await self._producer.partitions_for(topic)
+        found = await self._connected.partitions_for(topic)
         if not found:
             raise Unavailable(f"topic {topic} does not exist or has no leader")
         return len(found)
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
-        assert self._producer is not None, "enter the publisher first"
-        producer = self._producer
+        producer = self._connected
         counts: dict[str, int] = {}
         by_partition: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         for record in records:
@@ -103,16 +130,21 @@ class Publisher:
                 counts[record.topic] = await self.partitions(record.topic)
             by_partition[record.topic, partition_of(record.key, counts[record.topic])].append(record)
         acknowledgements: list[asyncio.Future[Any]] = []
-        for (topic, partition), group in by_partition.items():
-            batch = producer.create_batch()
-            for record in group:
-                if self._append(batch, record):
-                    continue
-                acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
+        # one at a time into the client's buffer: waiters for a full partition race there and time out early
+        async with self._sending:
+            for (topic, partition), group in by_partition.items():
+                for batch in self._batches(producer, group):
+                    acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*acknowledgements)
+
+    def _batches(self, producer: AIOKafkaProducer, group: list[Outgoing]) -> Iterator[Any]:
+        batch = producer.create_batch()
+        for record in group:
+            if not self._append(batch, record):
+                yield batch
                 batch = producer.create_batch()
                 self._append(batch, record)
-            acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*acknowledgements)
+        yield batch
 
     @staticmethod
     def _append(batch: Any, record: Outgoing) -> bool:

@@ -7,38 +7,35 @@ it all in order and drains it in reverse.
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from faststream.kafka import KafkaBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared import observability as metrics
 from shared import problem
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce
 from shared.handler import Handler
 from shared.mongo import Database, Mongo
 from shared.processing import Limits, Processor
 from shared.progress import Watch
 from shared.publish import Publisher
+from shared.requests import Requests
 from shared.settings import Settings
 from shared.stream import Pace, Stream
 from shared.topics import Topic
 
 log = structlog.get_logger("cqm.service")
 
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+PROBE_SECONDS = 5.0
 
 
 @dataclass
@@ -55,7 +52,9 @@ class Service:
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     prepare: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    started: bool = False
     draining: bool = False
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def build(cls, name: str, settings: Settings, clock: Clock, *, consumes: bool = True) -> Service:
@@ -90,9 +89,10 @@ class Service:
         return self.mongo
 
     def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any]) -> Stream:
-        """Wire one topic to one handler, as one consumer group `SERVICE.TOPIC`."""
+        """Wire one topic to one handler, as one consumer group `PREFIX.SERVICE.TOPIC`."""
         assert self.mongo is not None and self.broker is not None, f"{self.name} does not consume"
-        group = f"{self.name}.{topic.name.removeprefix('cqm.').removesuffix('.v1')}"
+        short = topic.name.removeprefix("cqm.").removesuffix(".v1")
+        group = f"{self.settings.database_prefix}.{self.name}.{short}"
         settings = self.settings
         exactly_once = ExactlyOnce(group, self.name, self.mongo, self.database, self.publisher)
         limits = Limits(
@@ -106,13 +106,30 @@ class Service:
 
     def problems(self) -> list[str]:
         """What keeps the service from being ready."""
+        if not self.started:
+            return ["starting: waiting for Kafka or MongoDB; the log says which", *self.failed.values()]
         found = [problem for stream in self.streams for problem in stream.problems()]
+        if self.publisher.away:
+            found.append(f"cannot publish: {self.publisher.away}")
         found += [f"{task} failed: {why}" for task, why in self.failed.items()]
         return [*found, "draining"] if self.draining else found
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start everything in order; on the way out drain the streams first, then the clients."""
+        """Live for the length of a block. It begins before the servers are there: HTTP answers at once,
+        readiness says what is missing, and the connections come when they can."""
+        life = asyncio.create_task(self._guard(self._live))
+        try:
+            yield
+        finally:
+            self.draining = True
+            self._stopping.set()
+            if not self.started:
+                life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+
+    async def _live(self) -> None:
+        """Connect in order, work until told to stop; then drain the streams first, the clients last."""
         async with AsyncExitStack() as stack:
             if self.mongo is not None:
                 await _until_there("MongoDB", self.mongo.ping)
@@ -120,20 +137,28 @@ class Service:
             await _until_there("Kafka", lambda: stack.enter_async_context(self.publisher))
             for step in self.prepare:
                 await step()
+            background = [*self.background, self._probe]
             if self.broker is not None:
                 await self.broker.start()
                 stack.push_async_callback(self.broker.stop)
                 watch = Watch(self.streams, self.settings.kafka, self.clock, self.settings.kafka_security)
-                self.background.append(watch.run)
-            tasks = [asyncio.create_task(self._guard(work)) for work in self.background]
+                background.append(watch.run)
+            tasks = [asyncio.create_task(self._guard(work)) for work in background]
+            self.started = True
             try:
-                yield
+                await self._stopping.wait()
             finally:
-                self.draining = True
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await asyncio.gather(*(stream.drain() for stream in self.streams))
+
+    async def _probe(self) -> None:
+        """Without traffic nobody would notice that Kafka is away; readiness has to."""
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            with suppress(TransientError):  # the publisher keeps the reason for `problems`
+                await self.publisher.probe()
 
     async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Background work ends only with the service: a failure is told, shown, and tried again."""
@@ -144,10 +169,11 @@ class Service:
             except TransientError as error:
                 log.warning("background_waits", task=name, why=str(error))
             except Exception as error:
-                self.failed[name] = type(error).__name__
+                self.failed[name] = str(error) if isinstance(error, CQMError) else type(error).__name__
                 log.critical("background_failed", task=name, exc_info=error)
             attempt = min(attempt + 1, 6)
             await asyncio.sleep(0.1 * 2**attempt)  # backoff
+            self.failed.pop(name, None)
 
 
 async def _until_there(what: str, connect: Callable[[], Awaitable[Any]]) -> None:
@@ -189,7 +215,7 @@ def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
     app = FastAPI(title=f"CQM {service.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     problem.install(app)
     app.state.service = service
-    app.middleware("http")(_requests)
+    app.add_middleware(Requests)
     for router in routers:
         app.include_router(router)
     app.include_router(_probes(service))
@@ -217,24 +243,3 @@ def _probes(service: Service) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-async def _requests(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Request id and trace in and out; time by route."""
-    given = request.headers.get("x-request-id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-    given = request.headers.get("traceparent", "")
-    trace = (
-        given if _TRACEPARENT.fullmatch(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    )
-    request.state.traceparent = trace.encode()
-    began = time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace[3:35]):
-        response = await call(request)
-    route = getattr(request.scope.get("route"), "path", "unmatched")
-    metrics.HTTP_SECONDS.labels(request.method, route, response.status_code).observe(
-        time.perf_counter() - began
-    )
-    response.headers["X-Request-Id"] = request_id
-    response.headers["traceparent"] = trace
-    return response

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     mongo: str = Field(
         default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="URI of a replica set"
     )
-    database_prefix: str = Field(default="cqm", description="databases are named PREFIX_SERVICE")
+    database_prefix: str = Field(
+        default="cqm", description="databases are PREFIX_SERVICE, consumer groups PREFIX.SERVICE.TOPIC"
+    )
     policy: Path = Field(default=DEMO_POLICY, description="folder of the policy in force")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -105,10 +105,10 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             found.append(f"{self.group} waits: {self.processor.away}")
         return found
 
-    async def tick(self, handler: Handler[Tick, Any, Any], tick: Tick) -> None:
-        """Let time act on held partitions, between two batches."""
+    async def tick(self, handler: Handler[Tick, Any, Any], tick: Tick) -> bool:
+        """Let time act on held partitions, between two batches; returns whether it was done."""
         async with self._busy:
-            await self.processor.tick(handler, tick)
+            return await self.processor.tick(handler, tick)
 
     async def drain(self) -> None:
         """Finish the batch in flight, tell Kafka how far it got, and give everything back."""
@@ -180,9 +180,9 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def _settle(self, polled: dict[Partition, list[Record]], count: int) -> None:
         self.handled += count
         self.last_timestamp_ms = max(records[-1].timestamp for records in polled.values())
-        stopped = [partition for partition in polled if partition in self.processor.stopped]
-        if stopped and self.consumer is not None:
-            self.consumer.pause(*(set(stopped) & self.consumer.assignment()))
+        if self.processor.stopped and self.consumer is not None:
+            stopped = self.processor.stopped
+            self.consumer.pause(*(one for one in self.consumer.assignment() if one in stopped))
 
     # --- ownership -----------------------------------------------------------------------------------
 
@@ -209,43 +209,45 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.processor.stopped.clear()
         self._claiming = asyncio.create_task(self._claim_all(sorted(assigned)))
 
-    async def _claim_all(self, assigned: list[Partition]) -> None:
+    async def _claim_all(self, assigned: list[TopicPartition]) -> None:
+        """All at once, between two batches, so that a replica that takes over has no backlog in its way."""
         attempt = 0
-        while assigned:
+        while self.unclaimed:
             try:
                 async with self._busy:
-                    await self._claim(assigned[0])
+                    await self.processor.exactly_once.claim(sorted(self.unclaimed))
+                    await self._take_up(assigned)
+                self.unclaimed.clear()
             except (TransientError, KafkaError, TimeoutError) as error:
                 attempt += 1
-                self.processor.away = str(error)
-                log.warning("claim_failed", group=self.group, why=str(error), attempt=attempt)
+                self.processor.away = str(error) or type(error).__name__
+                log.warning("claim_failed", group=self.group, why=self.processor.away, attempt=attempt)
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt))  # backoff
-            else:
-                attempt, self.processor.away = 0, ""
-                self.unclaimed.discard(assigned.pop(0))
+        self.processor.away = ""
         self.joined = True
         metrics.STREAM_PARTITIONS.labels(self.group).set(len(self.held))
 
-    async def _claim(self, partition: Partition) -> None:
-        assert self.consumer is not None, "assigned without a consumer"
-        position = await self.processor.exactly_once.claim(partition)
-        if position.next is not None:
-            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
-                first = (await self.consumer.beginning_offsets([partition]))[partition]
-                last = (await self.consumer.end_offsets([partition]))[partition]
-            if not first <= position.next <= last:
-                self.out_of_range[partition] = (
-                    f"stored position {position.next} is outside the log [{first}, {last}]: the topic was "
-                    "recreated or retention passed it; see docs/runbook.md"
-                )
-                log.critical("position_outside_log", partition=str(partition), first=first, last=last)
-                self.processor.exactly_once.release([partition])
-                return
-            self.consumer.seek(partition, position.next)
-        else:
-            async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
-                await self.consumer.seek_to_beginning(partition)
-        self.consumer.resume(partition)
+    async def _take_up(self, assigned: list[TopicPartition]) -> None:
+        """Go to where the fences stand; a position that the log no longer has is an alarm, not a skip."""
+        if self.consumer is None or not assigned:
+            return
+        async with asyncio.timeout(COMMIT_DEADLINE_SECONDS):
+            first = await self.consumer.beginning_offsets(assigned)
+            last = await self.consumer.end_offsets(assigned)
+        for partition in assigned:
+            following = self.processor.exactly_once.positions[partition].next
+            if following is None:
+                following = first[partition]
+            if first[partition] <= following <= last[partition]:
+                self.consumer.seek(partition, following)
+                self.consumer.resume(partition)
+                continue
+            self.out_of_range[partition] = (
+                f"stored position {following} is outside the log [{first[partition]}, {last[partition]}]: "
+                "the topic was recreated or retention passed it; see docs/runbook.md"
+            )
+            log.critical("position_outside_log", partition=str(partition), stored=following)
+            self.processor.exactly_once.release([partition])
 
 
 async def _keep(message: StreamMessage[Any]) -> StreamMessage[Any]:

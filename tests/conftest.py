@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +24,4 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def prefix() -> str:
     """A database prefix of the test's own."""
-    from uuid import uuid4
-
     return f"t{uuid4().hex[:10]}"

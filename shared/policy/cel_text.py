@@ -17,8 +17,9 @@ from typing import NamedTuple
 from shared.policy.fields import ATTRIBUTES, FieldKind
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 2_000, 400, 12
-FUNCTIONS = frozenset({"size", "int", "double", "string", "timestamp", "duration"})
-METHODS = frozenset({"startsWith", "endsWith", "contains", "size"})
+# No `size`: the library counts bytes where CEL counts characters.
+FUNCTIONS = frozenset({"int", "double", "string", "timestamp", "duration"})
+METHODS = frozenset({"startsWith", "endsWith", "contains"})
 _CONSTANTS = frozenset({"true", "false", "null", "in"})
 _PERSONAL = frozenset({"customer.name", "customer.phone", "customer.email", "customer.personal"})
 _TOKEN = re.compile(

@@ -48,7 +48,7 @@ class _Text(Part):
         return (self.zh or self.en) if language == "zh" else (self.en or self.zh)
 
 
-Text = Annotated[_Text, BeforeValidator(_both_languages)]
+Text = Annotated[_Text, BeforeValidator(_both_languages, json_schema_input_type=_Text | str)]
 
 
 class Organisation(Part):

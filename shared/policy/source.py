@@ -115,6 +115,7 @@ class _Reader:
         if len(content) > _MAX_BYTES:
             self._refuse(1, (), "a policy file is at most 4 MB")
             return
+        self._source.places.setdefault((), Place(self._name, 1))
         root = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
         if root is None:
             return

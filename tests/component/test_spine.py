@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from shared import ids
 from shared.dead_letters import letter_facts
 from shared.errors import PermanentError, TransientError
 from shared.service import Service
@@ -36,6 +37,7 @@ async def running(
 ) -> AsyncIterator[tuple[Service, Recorder]]:
     service, recorder = spine_service(settings_for(servers.kafka, servers.mongo, prefix, **settings), topic)
     async with service.running():
+        await eventually(lambda: service.started and service.streams[0].joined, what="joined")
         yield service, recorder
 
 
@@ -73,8 +75,6 @@ async def letters(kafka: str, origin: str) -> list[dict[str, str]]:
 
 
 def expected_events(count: int, run: str) -> set[bytes]:
-    from shared import ids
-
     return {str(ids.event_id(feedback(n, run=run).id, "said", 1)).encode() for n in range(count)}
 
 
@@ -84,12 +84,12 @@ async def test_each_record_has_one_effect_and_one_event_though_it_was_sent_three
     run = uuid4().hex
     async with (
         topic_of_its_own(servers.kafka) as topic,
-        running(servers, prefix, topic) as (service, recorder),
+        running(servers, prefix, topic) as (service, rec),
     ):
         for _ in range(3):
             await service.publisher.publish([record(feedback(n, run=run), topic.name) for n in range(COUNT)])
         await eventually(lambda: service.streams[0].handled >= 3 * COUNT)
-        assert await stored(recorder) == COUNT
+        assert await stored(rec) == COUNT
         counts = await said(servers.kafka, ASSIGNMENTS.name, expected_events(COUNT, run))
         assert counts == dict.fromkeys(expected_events(COUNT, run), 1)
 
@@ -118,7 +118,7 @@ async def letters_are(kafka: str, origin: str, count: int) -> list[dict[str, str
 
 
 async def test_a_null_value_and_a_null_header_harm_nobody(servers: Servers, prefix: str) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (_, rec):
         producer = AIOKafkaProducer(bootstrap_servers=servers.kafka)
         await producer.start()
         await producer.send_and_wait(topic.name, value=None, key=b"k")

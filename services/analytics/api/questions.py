@@ -1,0 +1,197 @@
+"""From query parameters to a question, with an error for each thing that does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+
+from services.analytics.domain.catalogue import CLOCKS, STATISTICS, Kpi, SpanClock, Statistic
+from services.analytics.domain.figures import QUARTER, Question
+from services.analytics.domain.periods import Grain, TooManyPeriods, seconds_since_epoch, starts
+from services.analytics.domain.rollups import PART
+from shared.problem import Fault, Problem
+
+MOST_POINTS = 10_000
+MOST_DIMENSIONS = 2
+_REPEATABLE = {"by", "filter"}
+_EARLIEST, _LATEST = datetime(1900, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_PLUS_READ_AS_SPACE = re.compile(r"(.*T.*) (\d\d:\d\d)")
+
+
+class Parameters(BaseModel):
+    """The query parameters of a figure."""
+
+    from_: str | None = Field(None, alias="from", description="RFC 3339 with an offset, or a date in `zone`")
+    to: str | None = Field(None, description="RFC 3339 with an offset, or a date in `zone`; exclusive")
+    grain: Grain = "all"
+    by: list[str] = Field([], description="up to two dimensions, repeated or comma-separated")
+    filter: list[str] = Field([], max_length=50, description="dimension:value, repeated")
+    zone: str | None = Field(None, description="IANA time zone, such as Asia/Shanghai")
+    stat: Statistic | None = Field(None, description="of times only; p50 without it")
+    clock: SpanClock | None = Field(None, description="of times only; business without it")
+    target: Literal["first_response", "update", "resolution"] | None = Field(
+        None, description="of sla_attainment only"
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Checked parameters; `begin` and `end` are None where all there is was asked for."""
+
+    kpi: Kpi
+    begin: datetime | None
+    end: datetime | None
+    grain: Grain
+    zone: ZoneInfo
+    by: tuple[str, ...]
+    where: dict[str, tuple[str, ...]]
+    statistic: Statistic
+    clock: SpanClock
+
+    @property
+    def bounded(self) -> bool:
+        return self.begin is not None and self.end is not None
+
+    def question(self, extent: tuple[datetime, datetime] | None, now: datetime) -> Question:
+        """The question over a known span: what was not given reaches as far as there are counts.
+
+        Raises Problem 422 for an empty or reversed span, and for too many points.
+        """
+        this_hour = now.replace(minute=0, second=0, microsecond=0)
+        first, last = extent or (this_hour, this_hour + timedelta(hours=1))
+        begin = self.begin or min(first, (self.end or last) - timedelta(hours=1))
+        end = self.end or max(last, begin + timedelta(hours=1))
+        if begin >= end:
+            raise refuse("from", "must be before `to`")
+        try:
+            moments = starts(begin, end, self.grain, self.zone, MOST_POINTS)
+        except TooManyPeriods as error:
+            message = "too many points between from and to: take a coarser grain or a shorter span"
+            raise refuse("grain", message, MOST_POINTS) from error
+        if any(seconds_since_epoch(moment) % QUARTER for moment in moments[1:]):
+            message = "its offset from UTC at that time is not a whole number of quarters of an hour"
+            raise refuse("zone", message)
+        return Question(
+            self.kpi, begin, end, self.grain, self.zone, moments,
+            self.by, self.where, self.statistic, self.clock,
+        )  # fmt: skip
+
+
+def only(allowed: type[BaseModel] | Iterable[str]) -> Callable[[Request], None]:
+    """A dependency that refuses unknown parameters, and known ones that stand twice."""
+    if isinstance(allowed, type):
+        names = [field.alias or name for name, field in allowed.model_fields.items()]
+    else:
+        names = list(allowed)
+
+    def check(request: Request) -> None:
+        given = [name for name, _ in request.query_params.multi_items()]
+        faults = [
+            Fault(f"?{name[:64]}", f"unknown parameter; allowed: {', '.join(names) or 'none'}")
+            for name in dict.fromkeys(given)
+            if name not in names
+        ]
+        faults += [
+            Fault(f"?{name}", "may stand only once", 1)
+            for name in names
+            if name not in _REPEATABLE and given.count(name) > 1
+        ]
+        if faults:
+            raise Problem(422, "The query does not fit; see errors.", faults)
+
+    return check
+
+
+def refuse(parameter: str, message: str, limit: int | str | None = None) -> Problem:
+    """422 about one query parameter."""
+    return Problem(422, "The query does not fit; see errors.", [Fault(f"?{parameter}", message, limit)])
+
+
+def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
+    """The checked parameters. Raises Problem 422 that names the parameter and what is allowed."""
+    zone = _zone(given.zone) if given.zone is not None else default_zone
+    for name, value in (("stat", given.stat), ("clock", given.clock)):
+        if value is not None and not kpi.statistics:
+            raise refuse(name, f"{kpi.name} is not a time: it has no {name}")
+    where = _filters(kpi, given.filter)
+    if given.target is not None:
+        if PART not in kpi.dimensions:
+            raise refuse(PART, f"{kpi.name} is not counted by target")
+        where[PART] = tuple(value for value in where.get(PART, (given.target,)) if value == given.target)
+    return Asked(
+        kpi=kpi,
+        begin=_moment("from", given.from_, zone),
+        end=_moment("to", given.to, zone),
+        grain=given.grain,
+        zone=zone,
+        by=_dimensions(kpi, given.by),
+        where=where,
+        statistic=given.stat or STATISTICS[0],
+        clock=given.clock or CLOCKS[0],
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise refuse("zone", "must be an IANA time zone such as Asia/Shanghai or UTC") from error
+
+
+def _moment(parameter: str, text: str | None, zone: ZoneInfo) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = _parsed(text, zone).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        message = "must be RFC 3339 with an offset (2026-03-02T09:00:00+08:00) or a date (2026-03-02)"
+        raise refuse(parameter, message) from error
+    if not _EARLIEST <= moment <= _LATEST:
+        raise refuse(parameter, "must lie in the years 1900 to 2199")
+    return moment
+
+
+def _parsed(text: str, zone: ZoneInfo) -> datetime:
+    """A `+` that was not percent-encoded arrives as a space: it is taken for what was meant."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+        return datetime.combine(date.fromisoformat(text), time(), zone)
+    if broken := _PLUS_READ_AS_SPACE.fullmatch(text):
+        text = f"{broken[1]}+{broken[2]}"
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no offset")
+    return moment
+
+
+def _dimensions(kpi: Kpi, given: list[str]) -> tuple[str, ...]:
+    names = tuple(name for part in given for name in part.split(","))
+    if len(names) > MOST_DIMENSIONS:
+        raise refuse("by", "too many dimensions", MOST_DIMENSIONS)
+    if len(set(names)) < len(names):
+        raise refuse("by", "names a dimension twice")
+    for name in names:
+        _known(kpi, "by", name)
+    return names
+
+
+def _filters(kpi: Kpi, given: list[str]) -> dict[str, tuple[str, ...]]:
+    where: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise refuse("filter", "must be DIMENSION:VALUE, such as department:logistics")
+        _known(kpi, "filter", name)
+        where[name] = (*where.get(name, ()), value)
+    return where
+
+
+def _known(kpi: Kpi, parameter: str, name: str) -> None:
+    if name not in kpi.dimensions:
+        raise refuse(parameter, f"not a dimension of {kpi.name}; allowed: {', '.join(kpi.dimensions)}")

@@ -1,0 +1,40 @@
+"""The composition root of analytics: which event goes to which handler, and what answers HTTP."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from ddsketch.mapping import LogarithmicMapping
+from fastapi import FastAPI
+
+from services.analytics import api, handlers
+from services.analytics.settings import AnalyticsSettings
+from services.analytics.store.facts import FactStore
+from services.analytics.store.figures import FigureStore
+from shared import topics
+from shared.clock import Clock, SystemClock
+from shared.service import Service, create_app
+
+RELATIVE_ERROR = 0.01
+"""Of percentiles. Bins that were stored with another one could not be read."""
+
+
+def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None) -> FastAPI:
+    """The service, not yet started."""
+    settings = settings or AnalyticsSettings()
+    service = Service.build("analytics", settings, clock or SystemClock())
+    facts = FactStore(service.database)
+    figures = FigureStore(service.database, settings.facts_per_answer)
+    sketch = LogarithmicMapping(RELATIVE_ERROR)
+
+    for topic, handler in (
+        (topics.FEEDBACK, handlers.on_feedback_received(facts)),
+        (topics.ACTIVITY, handlers.on_activity_recorded(facts)),
+        (topics.CASES, handlers.on_case_changed(facts)),
+        (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
+    ):
+        service.subscribe(topic, handler)
+
+    service.prepare.append(facts.prepare)
+    zone = ZoneInfo(settings.reporting_zone)
+    return create_app(service, [api.routes(figures, service.clock, zone, sketch.value)])

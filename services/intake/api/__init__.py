@@ -1,0 +1,7 @@
+"""HTTP in: routes and their OpenAPI, admission of bodies, batches, and the way to Kafka."""
+
+from services.intake.api.admission import Budget
+from services.intake.api.outlet import Outlet
+from services.intake.api.routes import routes
+
+__all__ = ["Budget", "Outlet", "routes"]

@@ -1,0 +1,191 @@
+"""POST /v1/calendars/preview and /v1/sla/dry-run: what would come of it; nothing is changed or kept."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.sla.api.reading import Moment
+from services.sla.api.views import StepView, step_view
+from services.sla.domain.following import follow
+from services.sla.domain.promise import Promises
+from shared.calendar import Calendar, CalendarError, NoWorkingTime
+from shared.clock import rfc3339
+from shared.events import (
+    Case,
+    Channel,
+    Customer,
+    Kind,
+    Language,
+    Priority,
+    Product,
+    Severity,
+    Target,
+    Urgency,
+)
+from shared.policy import CalendarSpec, build_calendar
+from shared.problem import Fault, Problem, pointer
+
+MAX_QUESTIONS = 5_000
+_MINUTES = 20 * 366 * 24 * 60
+_NO_ID = UUID(int=0)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DueQuestion(_Part):
+    """When `minutes` of working time are over."""
+
+    start: Moment
+    minutes: Annotated[int, Field(ge=0, le=_MINUTES)]
+
+
+class ElapsedQuestion(_Part):
+    """How much working time lies between."""
+
+    start: Moment
+    end: Moment
+
+
+class Question(_Part):
+    due: DueQuestion | None = None
+    elapsed: ElapsedQuestion | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Question":
+        if (self.due is None) == (self.elapsed is None):
+            raise ValueError("a question is either due or elapsed")
+        return self
+
+
+class Preview(_Part):
+    calendar: CalendarSpec
+    questions: Annotated[list[Question], Field(max_length=MAX_QUESTIONS)]
+
+
+class SomeCustomer(_Part):
+    id: str = ""
+    tier: str = ""
+    region: str = ""
+
+
+class SomeProduct(_Part):
+    sku: str = ""
+    model: str = ""
+    batch: str = ""
+
+
+class SomeCase(_Part):
+    """A case that need not exist: what `sla.when` may ask about, and when it was opened."""
+
+    priority: Priority
+    department: Annotated[str, Field(min_length=1, max_length=200)]
+    opened_at: Moment
+    category: str = ""
+    kind: Kind = "complaint"
+    channel: Channel = "api"
+    language: Language = "other"
+    severity: Severity = "medium"
+    urgency: Urgency = "medium"
+    source: str = ""
+    owner: str = ""
+    supplier_id: str = ""
+    subject: str = ""
+    customer: SomeCustomer = SomeCustomer()
+    product: SomeProduct = SomeProduct()
+
+
+class DryTarget(BaseModel):
+    started_at: datetime
+    due_at: datetime
+    target_seconds: int
+    calendar: str
+    steps: list[StepView]
+
+
+class DryRun(BaseModel):
+    """No targets: the policy in force promises such a case nothing."""
+
+    policy_version: str
+    sla: str
+    targets: dict[Target, DryTarget]
+
+
+def preview_routes(promises: Promises) -> APIRouter:
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/calendars/preview", response_model=None)
+    async def preview_calendar(body: Preview) -> JSONResponse:
+        """Answers in the order of the questions: `{"due"}` for due, `{"minutes"}` for elapsed."""
+        try:
+            calendar = build_calendar(body.calendar)
+        except CalendarError as error:
+            path = error.path.replace("[", ".").replace("]", "").split(".", 2)
+            raise Problem(
+                422, "The calendar is refused.", [Fault(pointer("calendar", *path), error.reason)]
+            ) from error
+        answers = await asyncio.to_thread(_answers, calendar, body.questions)
+        return JSONResponse({"answers": answers})
+
+    @router.post("/sla/dry-run")
+    async def dry_run(body: SomeCase) -> DryRun:
+        """Every due and every step of such a case, were it left alone."""
+        try:
+            clock, _ = follow(None, _case(body), 0, promises, body.opened_at.astimezone(UTC))
+        except (NoWorkingTime, CalendarError) as error:
+            raise Problem(422, "No due can be computed.", [Fault("/opened_at", str(error))]) from error
+        targets = {
+            name: DryTarget(
+                started_at=target.started_at,
+                due_at=target.due_at,
+                target_seconds=target.seconds,
+                calendar=target.calendar,
+                steps=[step_view(step) for step in target.steps],
+            )
+            for name, target in clock.targets.items()
+            if target.due_at is not None
+        }
+        return DryRun(policy_version=clock.policy_version, sla=clock.sla, targets=targets)
+
+    return router
+
+
+def _answers(calendar: Calendar, questions: list[Question]) -> list[dict[str, Any]]:
+    answers: list[dict[str, Any]] = []
+    for index, question in enumerate(questions):
+        try:
+            answers.append(_answer(calendar, question))
+        except (NoWorkingTime, CalendarError) as error:
+            fault = Fault(pointer("questions", index), str(error))
+            raise Problem(422, "A question has no answer by this calendar.", [fault]) from error
+    return answers
+
+
+def _answer(calendar: Calendar, question: Question) -> dict[str, Any]:
+    if question.due is not None:
+        return {"due": rfc3339(calendar.due(question.due.start, question.due.minutes * 60))}
+    assert question.elapsed is not None, "a question is either due or elapsed"
+    seconds = calendar.elapsed(question.elapsed.start, question.elapsed.end)
+    return {"minutes": seconds // 60 if seconds % 60 == 0 else seconds / 60}
+
+
+def _case(body: SomeCase) -> Case:
+    given = body.model_dump(exclude={"customer", "product", "opened_at"})
+    opened_at = body.opened_at.astimezone(UTC)
+    return Case(
+        id=_NO_ID,
+        reference="",
+        version=1,
+        status="new",
+        customer=Customer(**body.customer.model_dump()),
+        product=Product(**body.product.model_dump()),
+        opened_at=opened_at,
+        updated_at=opened_at,
+        **given,
+    )

@@ -1,0 +1,125 @@
+"""GET /v1/clocks, /v1/overdue, /v1/escalations. A parameter that is not known is refused, not ignored."""
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from services.sla.api.views import ClockView, EscalationPage, LatePage, clock_view, escalation_view, late_case
+from services.sla.domain.promise import Promises
+from services.sla.store import ClockStore
+from shared.calendar import FIRST_YEAR, LAST_YEAR
+from shared.clock import Clock
+from shared.events import EscalationAction, Priority
+from shared.policy import Wall
+from shared.problem import Problem
+
+Position = tuple[datetime, UUID]
+
+
+def in_range(moment: datetime) -> datetime:
+    """A moment that calendars and the database can hold."""
+    if not FIRST_YEAR < moment.year < LAST_YEAR:
+        raise ValueError(f"a year after {FIRST_YEAR} and before {LAST_YEAR}")
+    return moment
+
+
+def _span(value: Any) -> Any:
+    return Wall._validate(value).seconds if isinstance(value, str) else value
+
+
+def _position(cursor: str) -> Position:
+    try:
+        moment, identity = msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=Position)
+        return in_range(moment.astimezone(UTC)), identity
+    except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise ValueError("not a cursor of this list") from error
+
+
+def _checked(cursor: str) -> str:
+    _position(cursor)
+    return cursor
+
+
+def _cursor(moment: datetime, identity: UUID) -> str:
+    """Where the next page begins, opaque to the caller."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((moment, identity))).decode()
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_range)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Page(BaseModel):
+    """What every list takes; `cursor` is the `next` of the page before."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: Annotated[str, Field(max_length=300), AfterValidator(_checked)] | None = None
+
+    @property
+    def after(self) -> Position | None:
+        """The last item of the page before."""
+        return None if self.cursor is None else _position(self.cursor)
+
+
+class LateQuery(Page):
+    """`within` also shows what is due in that span, `30m`, `2h`, `1d`."""
+
+    within: Annotated[int, BeforeValidator(_span, json_schema_input_type=str)] = 0
+    department: Text | None = None
+    owner: Text | None = None
+    priority: Priority | None = None
+    target: Literal["first_response", "resolution"] | None = None
+
+
+class EscalationQuery(Page):
+    """`from` and `to` bound when a step fired, `to` exclusive; `step` is its action."""
+
+    case_id: UUID | None = None
+    since: Moment | None = Field(default=None, alias="from")
+    until: Moment | None = Field(default=None, alias="to")
+    step: EscalationAction | None = None
+    recipient: Annotated[str, Field(max_length=200)] | None = None
+
+
+def reading_routes(store: ClockStore, promises: Promises, clock: Clock) -> APIRouter:
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/clocks/{case_id}")
+    async def get_clock(case_id: UUID) -> ClockView:
+        """Where the clocks of a case stand; 404 until the first event of the case has come."""
+        found = await store.clock(case_id)
+        if found is None:
+            raise Problem(404, "No clock runs for such a case.")
+        return clock_view(found, promises, clock.now())
+
+    @router.get("/overdue")
+    async def get_overdue(query: Annotated[LateQuery, Query()]) -> LatePage:
+        """Open cases past due or within `within`, most overdue first. Cases on hold are not late."""
+        now = clock.now()
+        until, due = now + timedelta(seconds=query.within), query.target or "earliest"
+        labels = query.model_dump(include={"department", "owner", "priority"}, exclude_none=True)
+        found = await store.late(due, until, labels, query.after, query.limit + 1)
+        items = [late_case(late, query.target, until, now) for late in found[: query.limit]]
+        following = None
+        if len(found) > query.limit:
+            following = _cursor(items[-1].due_at, items[-1].case_id)
+        return LatePage(items=items, next=following)
+
+    @router.get("/escalations")
+    async def get_escalations(query: Annotated[EscalationQuery, Query()]) -> EscalationPage:
+        """Steps that fired, the latest first."""
+        wanted = {"case_id": query.case_id, "action": query.step, "recipient": query.recipient}
+        equal = {name: value for name, value in wanted.items() if value is not None}
+        found = await store.escalations(equal, query.since, query.until, query.after, query.limit + 1)
+        items = [escalation_view(escalation) for escalation in found[: query.limit]]
+        following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
+        return EscalationPage(items=items, next=following)
+
+    return router

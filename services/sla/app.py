@@ -1,0 +1,39 @@
+"""The composition root of the sla service: what it reads, what it keeps, what it answers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from services.sla import api, handlers
+from services.sla.domain.escalation import Roster
+from services.sla.domain.promise import Promises
+from services.sla.settings import SlaSettings
+from services.sla.store import ClockStore
+from services.sla.sweep import Sweep
+from shared import topics
+from shared.clock import Clock, SystemClock
+from shared.policy import load_policy
+from shared.service import Service, create_app
+
+
+def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> FastAPI:
+    """The application, nothing connected yet. Raises SetupError when the policy is refused."""
+    settings = settings or SlaSettings()
+    clock = clock or SystemClock()
+    policy = load_policy(settings.policy)
+    service = Service.build("sla", settings, clock)
+    assert service.mongo is not None, "sla keeps clocks in MongoDB"
+    store = ClockStore(service.database)
+    promises, roster = Promises(policy), Roster(policy)
+
+    streams = {
+        topic: service.subscribe(topic, handler)
+        for topic, handler in ((topics.CASES, handlers.on_case_changed(store, promises)),)
+    }
+    sweep = Sweep(
+        service.mongo, streams[topics.CASES], store, roster, settings.sweep_every, settings.sweep_clocks
+    )
+
+    service.prepare.append(store.ensure_indexes)
+    service.background.append(sweep.run)
+    return create_app(service, [api.routes(store, promises, clock)])

@@ -1,0 +1,8 @@
+"""Promised times as values (DOMAIN.md 3): what was promised, where a clock stands, what is due now.
+
+pauses      working time less the spans in which a case waited
+promise     what the policy promises a case: targets and escalation steps in business seconds
+clock       the clock document of a case, and what it says about a moment
+following   the clock after the newest snapshot of its case
+escalation  what has come due by a moment
+"""

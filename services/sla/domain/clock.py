@@ -1,0 +1,142 @@
+"""The clock document of a case: what was promised, what has been said, and what comes next.
+
+It carries its resolved steps, so that no old policy has to be looked up to see what is due (DESIGN.md).
+Times are UTC to the millisecond. A target's state:
+
+running ── due passes ──> breached ── stops ──> breached (finished)
+   │  └── stops in time ──> met (finished)
+   └── hold begins / ends ──> paused / running
+running | paused | breached ── merged, cancelled, no longer promised ──> cancelled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from shared.events import CaseLabels, EscalationAction, Hold, Status, Target, Verdict
+
+TargetState = Literal["running", "paused", "met", "breached", "cancelled"]
+
+
+class ClockStep(Struct, frozen=True, omit_defaults=True):
+    """One escalation step. `at` is None while a pause in progress stands before it.
+
+    `seconds` is its business time after the start, by which it moves when a pause ends.
+    """
+
+    step: int
+    action: EscalationAction
+    seconds: int
+    repetition: int = 0
+    at: datetime | None = None
+    fired_at: datetime | None = None
+    cancelled: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to fire, now or when a pause ends."""
+        return self.fired_at is None and not self.cancelled
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.step, self.repetition
+
+
+class TargetClock(Struct, frozen=True, omit_defaults=True):
+    """One target of a case. `seconds` is the promise in business time of `calendar`.
+
+    `epoch` counts the reopenings that began it anew. `breached` means that TargetBreached was said: from
+    then on the promise and its due stay as they are, whatever becomes of the priority. Spans are given
+    when it has finished with a verdict.
+    """
+
+    epoch: int
+    state: TargetState
+    seconds: int
+    calendar: str
+    started_at: datetime
+    due_at: datetime | None = None
+    breached: bool = False
+    finished_at: datetime | None = None
+    business_seconds: int | None = None
+    wall_seconds: int | None = None
+    steps: tuple[ClockStep, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        return self.finished_at is None and self.state != "cancelled"
+
+    def moments(self) -> Iterator[datetime]:
+        """When something is to be said: the breach, and each step that waits."""
+        if not self.is_open:
+            return
+        if self.due_at is not None and not self.breached:
+            yield self.due_at
+        yield from (step.at for step in self.steps if step.waits and step.at is not None)
+
+
+class Judged(Struct, frozen=True, omit_defaults=True):
+    """The verdict of an epoch that a reopening ended; it stays as it was said."""
+
+    target: Target
+    epoch: int
+    verdict: Verdict
+    due_at: datetime
+    finished_at: datetime
+    business_seconds: int
+    wall_seconds: int
+
+
+class OpenDues(Struct, frozen=True, omit_defaults=True):
+    """Dues of the targets that are still open, for lists of what is late; `earliest` of them all."""
+
+    earliest: datetime
+    first_response: datetime | None = None
+    resolution: datetime | None = None
+
+
+class Clock(Struct, frozen=True, omit_defaults=True):
+    """One per case. `partition` is that of its record in cqm.cases.v1: whoever holds it moves the clock.
+
+    `case_version` is the snapshot that it follows, `version` its own, one more with each write. `next_at`
+    is the earliest moment at which something is to be said; None when nothing is.
+    """
+
+    case_id: UUID = field(name="_id")
+    reference: str
+    partition: int
+    case_version: int
+    version: int
+    epoch: int
+    status: Status
+    labels: CaseLabels
+    policy_version: str
+    changed_at: datetime
+    sla: str = ""
+    next_at: datetime | None = None
+    open_dues: OpenDues | None = None
+    targets: dict[Target, TargetClock] = {}
+    earlier: tuple[Judged, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+def next_moment(targets: dict[Target, TargetClock]) -> datetime | None:
+    """The earliest moment of all targets at which something is to be said."""
+    return min((moment for target in targets.values() for moment in target.moments()), default=None)
+
+
+def open_dues(targets: dict[Target, TargetClock]) -> OpenDues | None:
+    """None when nothing is open, or all that is open waits."""
+    dues = {
+        name: target.due_at
+        for name, target in targets.items()
+        if target.is_open and target.due_at is not None
+    }
+    if not dues:
+        return None
+    return OpenDues(min(dues.values()), dues.get("first_response"), dues.get("resolution"))

@@ -1,0 +1,125 @@
+"""The clock of a case after its newest snapshot: a function of the snapshot, the promise, and what was said.
+
+The snapshot holds every moment that a clock needs (shared/events.py, Case), so a snapshot that was never
+seen loses nothing: what it would have said is said from the next one. What has been said stays: a fired
+step does not fire again, a breached target keeps its promise and its due, a verdict is never changed
+(DOMAIN.md 3.6 to 3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from services.sla.domain.clock import Clock, Judged, TargetClock, next_moment, open_dues
+from services.sla.domain.promise import TARGETS, Promises
+from services.sla.domain.said import labels_of
+from services.sla.domain.target import Said, View, begun_anew, cancelled, finished, moved, planned
+from shared.events import Case, Target, Verdict
+
+Stops: TypeAlias = Sequence[datetime | None]
+
+_WITHOUT_VERDICT = frozenset({"merged", "cancelled"})
+
+
+def follow(
+    old: Clock | None, case: Case, partition: int, promises: Promises, now: datetime
+) -> tuple[Clock, list[Said]]:
+    """The clock as of `case`, and what it owes: verdicts, and breaches that no sweep came to say.
+
+    Steps are never fired here, however late: the sweep does that, by the database's clock. Raises
+    NoWorkingTime when the calendar ends before a due.
+    """
+    view = View(case, promises.to(case), promises, now)
+    targets: dict[Target, TargetClock] = {}
+    earlier = list(old.earlier) if old else []
+    events: list[Said] = []
+    for name, stops in _stops(case).items():
+        target = old.targets.get(name) if old else None
+        for epoch in range(target.epoch if target else 0, len(stops)):
+            if target is not None and target.epoch < epoch:
+                earlier += _judged(name, target)
+                target = begun_anew(target, epoch)
+            target, said = _followed(view, name, target, epoch, stops[epoch])
+            events += said
+        if target is not None:
+            targets[name] = target
+    return _document(old, view, partition, targets, tuple(earlier)), events
+
+
+def _stops(case: Case) -> dict[Target, Stops]:
+    """When each epoch of each target stopped, None for one that has not.
+
+    Every reopening ends an epoch of the resolution, at the moment in which its case had been resolved.
+    The first response stops at the first public reply, or with the first resolution (DOMAIN.md 3.7).
+    """
+    ends = [hold.start for hold in case.holds if hold.status == "resolved" and hold.end is not None]
+    resolution: list[datetime | None] = [*ends[: case.reopened]]
+    resolution += [None] * (case.reopened - len(resolution))
+    is_over = case.status in ("resolved", "closed")
+    resolution.append((case.resolved_at or case.closed_at or case.updated_at) if is_over else None)
+    first = min((stop for stop in (case.first_reply_at, *resolution) if stop is not None), default=None)
+    by_target: dict[Target, Stops] = {"first_response": [first], "resolution": resolution}
+    return {name: by_target[name] for name in TARGETS}
+
+
+def _followed(
+    view: View, name: Target, target: TargetClock | None, epoch: int, stop: datetime | None
+) -> tuple[TargetClock | None, list[Said]]:
+    if target is not None and target.finished_at is not None:
+        return target, []
+    promise = view.promised.target(name)
+    if target is not None and target.breached:
+        target = moved(view, name, target, stop)
+    elif promise is not None:
+        target = planned(view, name, target, promise, epoch, stop)
+    elif target is not None:
+        return cancelled(target), []
+    else:
+        return None, []
+    if stop is not None:
+        return finished(view, name, target, stop)
+    return (cancelled(target) if view.case.status in _WITHOUT_VERDICT else target), []
+
+
+def _judged(name: Target, target: TargetClock) -> list[Judged]:
+    """The record of an epoch that ended with a verdict."""
+    if target.finished_at is None:
+        return []
+    assert target.due_at and target.business_seconds is not None and target.wall_seconds is not None
+    verdict: Verdict = "breached" if target.state == "breached" else "met"
+    return [
+        Judged(
+            name, target.epoch, verdict, target.due_at, target.finished_at,
+            target.business_seconds, target.wall_seconds,
+        )
+    ]  # fmt: skip
+
+
+def _document(
+    old: Clock | None,
+    view: View,
+    partition: int,
+    targets: dict[Target, TargetClock],
+    earlier: tuple[Judged, ...],
+) -> Clock:
+    case, promised = view.case, view.promised
+    return Clock(
+        case_id=case.id,
+        reference=case.reference,
+        partition=partition,
+        case_version=case.version,
+        version=old.version + 1 if old else 1,
+        epoch=case.reopened,
+        status=case.status,
+        labels=labels_of(case),
+        policy_version=promised.policy_version,
+        changed_at=view.now,
+        sla=promised.sla,
+        next_at=next_moment(targets),
+        open_dues=open_dues(targets),
+        targets=targets,
+        earlier=earlier,
+        holds=view.pauses(None),
+    )

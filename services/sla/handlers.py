@@ -1,0 +1,58 @@
+"""Kafka in: the clock of a case follows its snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from uuid import UUID
+
+from services.sla.domain.clock import Clock
+from services.sla.domain.following import follow
+from services.sla.domain.promise import Promises
+from services.sla.store import Changes, ClockStore
+from shared.calendar import CalendarError, NoWorkingTime
+from shared.errors import PermanentError
+from shared.events import CaseChanged
+from shared.handler import Batch, Decision, Emit, Handler, Received, Refusal
+from shared.mongo import Session
+
+CaseBatch = Batch[CaseChanged]
+
+
+def on_case_changed(store: ClockStore, promises: Promises) -> Handler[CaseBatch, dict[UUID, Clock], Changes]:
+    """Of each case only the highest version counts; one that was seen before does nothing."""
+
+    async def load(batch: CaseBatch, session: Session) -> dict[UUID, Clock]:
+        return await store.load({received.event.case.id for received in batch.records}, session)
+
+    return Handler(load=load, decide=partial(_decide, promises), store=store.save)
+
+
+def _decide(promises: Promises, batch: CaseBatch, clocks: dict[UUID, Clock]) -> Decision[Changes]:
+    changes = Changes()
+    emits: list[Emit] = []
+    refused: list[Refusal] = []
+    for received in _newest(batch.records):
+        case, cause = received.event.case, received.cause
+        old = clocks.get(case.id)
+        if old is not None and old.case_version >= case.version:
+            continue
+        try:
+            clock, said = follow(old, case, cause.partition.partition, promises, batch.now)
+        except (NoWorkingTime, CalendarError) as error:
+            reason = PermanentError("no_due", f"case.opened_at: {error}")
+            refused.append(Refusal(received.offset, cause.partition, reason))
+            continue
+        (changes.new if old is None else changes.moved).append(clock)
+        emits += [Emit(event, case.id.bytes, batch.now, cause) for event in said]
+    return Decision(changes, emits, refused)
+
+
+def _newest(records: Iterable[Received[CaseChanged]]) -> Iterable[Received[CaseChanged]]:
+    newest: dict[UUID, Received[CaseChanged]] = {}
+    for received in records:
+        case = received.event.case
+        known = newest.get(case.id)
+        if known is None or known.event.case.version < case.version:
+            newest[case.id] = received
+    return newest.values()

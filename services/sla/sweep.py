@@ -1,0 +1,121 @@
+"""Time in: what has come due is said, by the database's clock, for the partitions that this replica holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.sla.domain.clock import Clock
+from services.sla.domain.escalation import Raised, Roster, fire
+from services.sla.store import Changes, ClockStore
+from shared.errors import Fenced
+from shared.events import EscalationRaised
+from shared.exactly_once import TooMuchAtOnce
+from shared.handler import Cause, Decision, Emit, Handler, Partition, Tick
+from shared.mongo import Mongo, Session
+from shared.observability import counter, gauge, histogram
+from shared.stream import Stream
+
+ESCALATIONS = counter(
+    "cqm_sla_escalations_total",
+    "Escalation steps that fired; step is their number in their target",
+    ["target", "step", "action"],
+)
+BREACHES = counter("cqm_sla_breaches_total", "Targets whose due passed unmet, as said when due", ["target"])
+LATE = histogram(
+    "cqm_sla_late_seconds",
+    "From the moment of a step or breach to its event; only moments that lay ahead of their clock",
+    ["target"],
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)
+LAG = gauge(
+    "cqm_sla_oldest_due_lag_seconds", "Age of the oldest moment that has passed unsaid; 0 without one"
+)
+SWEEP = histogram("cqm_sla_sweep_seconds", "Time of one transaction that says what has come due")
+
+
+@dataclass
+class Sweep:
+    """The background work of the service: `run()` until cancelled.
+
+    Idle, a round is one look at an index. What is due goes through the same fence as the records of the
+    partition, so a replica that lost it says nothing, and each clock is written over the version it was
+    read with: nothing fires twice (DOMAIN.md 3.11).
+    """
+
+    mongo: Mongo
+    stream: Stream
+    store: ClockStore
+    roster: Roster
+    every: float
+    clocks: int
+    _said: list[tuple[Clock, Raised]] = field(default_factory=list)
+
+    async def run(self) -> None:
+        while True:
+            if not await self.once():
+                await asyncio.sleep(self.every)
+
+    async def once(self) -> bool:
+        """Say what is due now, the longest overdue first; True when there may be more."""
+        now: datetime = await self.mongo.now()
+        topic = self.stream.topic.name
+        held = [partition.partition for partition in self.stream.held]
+        due = await self.store.due_partitions(held, now, self.clocks) if held else []
+        LAG.set((now - due[0]["next_at"]).total_seconds() if due else 0.0)
+        if not due:
+            return False
+        tick = Tick(now, {entry["partition"] for entry in due}, topic)
+        with SWEEP.time():
+            await self._say(tick)
+        return len(due) == self.clocks
+
+    async def _say(self, tick: Tick) -> None:
+        """One transaction; smaller ones when its events would not fit into a fence."""
+        limit = self.clocks
+        while True:
+            self._said = []
+            try:
+                await self.stream.tick(self._handler(limit), tick)
+            except TooMuchAtOnce:
+                if limit == 1:
+                    raise
+                limit //= 2
+            else:
+                return self._count(tick.now)
+
+    def _handler(self, limit: int) -> Handler[Tick, Sequence[Clock], Changes]:
+        async def load(tick: Tick, session: Session) -> Sequence[Clock]:
+            held = {held.partition for held in self.stream.held}
+            partitions = held.intersection(tick.partitions)
+            if not partitions:
+                raise Fenced("sla: the partitions went to another replica")
+            return await self.store.load_due(partitions, tick.now, limit, session)
+
+        return Handler(load=load, decide=self._decide, store=self.store.save)
+
+    def _decide(self, tick: Tick, clocks: Sequence[Clock]) -> Decision[Changes]:
+        changes = Changes()
+        emits: list[Emit] = []
+        self._said = []
+        for before in clocks:
+            clock, said = fire(before, tick.now, self.roster)
+            cause = Cause(Partition(tick.topic, clock.partition))
+            changes.moved.append(clock)
+            changes.raised += [event for event in said if isinstance(event, EscalationRaised)]
+            emits += [Emit(event, clock.case_id.bytes, tick.now, cause) for event in said]
+            self._said += [(before, event) for event in said]
+        return Decision(changes, emits)
+
+    def _count(self, now: datetime) -> None:
+        for clock, event in self._said:
+            if isinstance(event, EscalationRaised):
+                ESCALATIONS.labels(event.target, event.step, event.action).inc()
+                moment = event.step_at
+            else:
+                BREACHES.labels(event.target).inc()
+                moment = event.due_at
+            if moment >= clock.changed_at:
+                LATE.labels(event.target).observe((now - moment).total_seconds())

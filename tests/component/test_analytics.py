@@ -1,0 +1,220 @@
+"""Analytics on a real Kafka and a real MongoDB: from events to figures, each counted once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer
+from fastapi import FastAPI
+
+from services.analytics.api import routes
+from services.analytics.app import build
+from services.analytics.store.figures import FigureStore
+from shared import problem
+from shared.dead_letters import letter_facts
+from shared.events import ActivityRecorded, Event
+from shared.topics import DEAD_LETTERS
+from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
+from tests.support.analytics import feedback as said
+from tests.support.apps import Running, running_app
+from tests.support.figures import ask, by_key, dropping, recomputed, rollups, send, settings_for, shows
+from tests.support.servers import Servers
+from tests.support.spine import eventually
+
+MAY = {"from_": "2019-05-01", "to": "2019-06-01"}
+
+
+@pytest.fixture(scope="module")
+async def analytics(servers: Servers) -> AsyncIterator[Running]:
+    async with dropping(servers) as prefix, running_app(build(settings_for(servers, prefix))) as running:
+        yield running
+
+
+@pytest.fixture
+def tag() -> str:
+    """A source or department of the test's own: the topics hold other tests' events too."""
+    return f"t.{uuid4().hex[:8]}"
+
+
+async def test_feedback_counts_once_with_the_department_of_its_case_in_any_order(
+    analytics: Running, tag: str
+) -> None:
+    names = [(tag, n) for n in range(40)]
+    told = [said(name, source=tag, at=NOON + timedelta(hours=n), category="") for n, name in enumerate(names)]
+    first = [case_changed(name, 1, about=(name,), department=tag, category="late") for name in names]
+    moved = [case_changed(name, 2, about=(name,), department=f"{tag}.b") for name in names[:10]]
+    events: list[Event] = [*told, *first, *moved, *told, *moved]
+    random.Random(7).shuffle(events)
+    for begin in range(0, len(events), 25):
+        await send(analytics, *events[begin : begin + 25])
+    wanted = {tag: 30, f"{tag}.b": 10}
+
+    async def counted() -> Any:
+        figure = await ask(analytics, "feedback_volume", by="department", filter=f"source:{tag}", **MAY)
+        return figure if by_key(figure, "department") == wanted else None
+
+    from_facts = await eventually(counted, what="40 feedback in two departments")
+    assert from_facts["total"]["n"] == 40
+    for department, count in wanted.items():
+        from_rollups = await ask(analytics, "feedback_volume", filter=f"department:{department}")
+        assert from_rollups["total"]["value"] == count
+    volume = await shows(analytics, "case_volume", 30, filter=f"department:{tag}")
+    assert volume["as_of"] >= "2019-05-13T12:01:00Z"
+    database = analytics.service.database
+    assert await rollups(database, tag) == await recomputed(database, tag)
+
+
+async def test_another_content_under_a_known_id_is_dead_lettered_and_the_first_one_stays(
+    analytics: Running, servers: Servers, tag: str
+) -> None:
+    await send(
+        analytics, said((tag, 1), source=tag), said((tag, 1), source=tag, fingerprint="other", kind="praise")
+    )
+    await shows(analytics, "feedback_volume", 1, filter=f"source:{tag}")
+    (letter,) = await eventually(lambda: letters(servers.kafka, an_id((tag, 1)).bytes), what="a dead letter")
+    assert (letter["reason"], letter["group"]) == ("conflict", "analytics.feedback")
+    assert by_key(
+        await ask(analytics, "feedback_volume", by="kind", filter=f"source:{tag}", **MAY), "kind"
+    ) == {"complaint": 1}
+
+
+async def letters(kafka: str, key: bytes) -> list[dict[str, str]]:
+    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found = []
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [letter_facts(list(one.headers)) for one in records if one.key == key]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_promises_and_answers_become_figures(analytics: Running, tag: str) -> None:
+    here = {"labels": labels(tag)}
+    spans = [60, 600, 3600, 36_000]
+    late = finished((tag, "late"), late=timedelta(hours=5), business=18_000, **here)
+    events: list[Event] = [finished((tag, n), business=span, **here) for n, span in enumerate(spans)]
+    events += [breached((tag, "late"), **here), late, breached((tag, "late"), **here), events[0]]
+    events += [breached((tag, "open"), target="resolution", **here)]
+    await send(analytics, *events)
+    attainment = await shows(analytics, "sla_attainment", 6, by="target", filter=f"department:{tag}")
+    assert by_key(attainment, "target") == {"first_response": 5, "resolution": 1}
+    first = await ask(analytics, "sla_attainment", target="first_response", filter=f"department:{tag}")
+    assert (first["total"]["value"], first["total"]["numerator"]) == (0.8, 4)
+    time = await ask(analytics, "first_response_time", stat="p90", filter=f"department:{tag}")
+    assert time["total"]["value"] == pytest.approx(36_000, rel=0.011) and time["total"]["n"] == 5
+    crossed = await ask(
+        analytics, "first_response_time", stat="p90", by="channel", filter=f"department:{tag}", **MAY
+    )
+    assert crossed["series"][0]["points"][0]["value"] == time["total"]["value"]
+    mean = await ask(analytics, "first_response_time", stat="mean", filter=f"department:{tag}")
+    assert mean["total"]["value"] == (sum(spans) + 18_000) / 5
+
+
+async def test_nps_and_csat_by_day_of_a_zone_are_the_same_from_rollups_and_from_facts(
+    analytics: Running, tag: str
+) -> None:
+    scores = [(9, 0), (10, 5), (3, 20), (8, 30)]
+    events: list[Event] = [
+        said((tag, h), source=tag, at=NOON + timedelta(hours=h), rating=rating("nps", s, 0, 10))
+        for s, h in scores
+    ]
+    events += [said((tag, "c"), source=tag, rating=rating("csat", 4, 1, 5)), said((tag, "n"), source=tag)]
+    await send(analytics, *events)
+    await shows(analytics, "feedback_volume", 6, filter=f"source:{tag}")
+    asked = {"from_": "2019-05-13", "to": "2019-05-16", "grain": "day", "filter": f"source:{tag}"}
+    nps = await ask(analytics, "nps", zone="Asia/Shanghai", **asked)
+    assert [(p["start"], p["n"], p["value"]) for p in nps["series"][0]["points"]] == [
+        ("2019-05-12T16:00:00Z", 1, 100.0),
+        ("2019-05-13T16:00:00Z", 2, 0.0),
+        ("2019-05-14T16:00:00Z", 1, 0.0),
+    ]
+    assert (nps["total"]["value"], nps["zone"]) == (25.0, "Asia/Shanghai")
+    crossed = await ask(analytics, "nps", zone="Asia/Shanghai", by="kind", **asked)
+    assert crossed["series"][0]["points"] == nps["series"][0]["points"]
+    half = await ask(analytics, "nps", zone="Asia/Kolkata", **asked)
+    assert half["series"][0]["points"][0]["start"] == "2019-05-12T18:30:00Z" and half["total"]["n"] == 4
+    csat = await ask(analytics, "csat", filter=f"source:{tag}")
+    assert (csat["total"]["value"], csat["total"]["n"]) == (1.0, 1)
+
+
+async def test_an_activity_becomes_one_fact(analytics: Running, tag: str) -> None:
+    order = ActivityRecorded(
+        id=an_id(tag), source=tag, kind="order", occurred_at=NOON, received_at=NOON, quantity=3
+    )
+    await send(analytics, order, order)
+
+    async def found() -> Any:
+        return await analytics.service.database.activity_facts.find_one({"_id": order.id})
+
+    assert (await eventually(found, what="the fact"))["quantity"] == 3
+
+
+async def test_the_catalogue_names_every_kpi(analytics: Running) -> None:
+    body = (await analytics.http.get("/v1/kpis")).json()
+    assert body["next"] is None
+    assert {"feedback_volume", "nps", "first_response_time"} <= {one["name"] for one in body["items"]}
+    assert set(body["items"][0]) == {"name", "definition", "unit", "dimensions", "direction"}
+
+
+async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics: Running, tag: str) -> None:
+    await send(analytics, *(said((tag, n), source=tag) for n in range(3)))
+    await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")
+    service, app = analytics.service, FastAPI()
+    problem.install(app)
+    app.include_router(routes(FigureStore(service.database, 2), service.clock, ZoneInfo("UTC"), float))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:
+        answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,channel"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["limit"]) == ("?from", 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "pointer", "says"),
+    [
+        ("nothing", 404, "/name", "feedback_volume"),
+        ("nps?by=owner", 422, "?by", "department"),
+        ("nps?by=kind,channel,tier", 422, "?by", "too many"),
+        ("nps?by=kind&by=kind", 422, "?by", "twice"),
+        ("nps?filter=kind", 422, "?filter", "DIMENSION:VALUE"),
+        ("nps?filter=$where:1", 422, "?filter", "allowed"),
+        ("nps?zone=Mars/Base", 422, "?zone", "IANA"),
+        ("nps?zone=../../etc/passwd", 422, "?zone", "IANA"),
+        ("nps?zone=" + "A" * 300, 422, "?zone", "IANA"),
+        ("nps?from=2026-03-02&to=2026-03-02", 422, "?from", "before"),
+        ("nps?from=2026-03-02T09:00:00", 422, "?from", "offset"),
+        ("nps?to=0001-01-01T00:00:00%2B14:00", 422, "?to", "RFC 3339"),
+        ("nps?to=9999-12-31", 422, "?to", "1900"),
+        ("nps?from=1950-01-01&to=2026-01-01&grain=hour", 422, "?grain", "coarser"),
+        ("nps?grain=minute", 422, "?grain", "hour"),
+        ("nps?stat=p50", 422, "?stat", "not a time"),
+        ("nps?target=update", 422, "?target", "not counted"),
+        ("nps?status[$ne]=", 422, "?status[$ne]", "allowed: from"),
+        ("nps?from=2026-03-02&from=2026-03-01", 422, "?from", "once"),
+    ],
+)
+async def test_a_question_that_does_not_fit_is_answered_with_the_parameter_and_what_is_allowed(
+    analytics: Running, path: str, status: int, pointer: str, says: str
+) -> None:
+    answer = await analytics.http.get(f"/v1/kpis/{path}")
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    error = answer.json()["errors"][0]
+    assert error["pointer"] == pointer and says in error["message"]
+
+
+async def test_a_plus_that_was_not_encoded_is_understood(analytics: Running) -> None:
+    figure = await analytics.http.get("/v1/kpis/nps?from=2026-03-02T08:00:00+08:00&to=2026-03-03T00:00:00Z")
+    assert figure.status_code == 200, figure.text
+    assert figure.json()["total"]["start"] == "2026-03-02T00:00:00Z"

@@ -1,0 +1,302 @@
+"""The HTTP rules of intake that need no Kafka: bodies, limits, statuses, and posts that go out together."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from services.intake.api import Budget, Outlet, routes
+from services.intake.api.batch import MAX_ITEMS
+from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
+from shared.clock import FixedClock
+from shared.codec import Outgoing
+from shared.errors import Unavailable
+from shared.service import Service, create_app
+from shared.settings import Settings
+
+NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
+JSON = {"content-type": "application/json"}
+NDJSON = {"content-type": "application/x-ndjson"}
+ONE = {"kind": "complaint", "text": "broken"}
+
+
+class Shelf:
+    """Stands where the publisher does: keeps what it is given, when `open`."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Outgoing]] = []
+        self.asked, self.open = asyncio.Event(), asyncio.Event()
+        self.open.set()
+        self.failing: Exception | None = None
+
+    async def publish(self, records: Sequence[Outgoing], *, deadline: float = 8.0) -> None:
+        self.groups.append(list(records))
+        self.asked.set()
+        await asyncio.wait_for(self.open.wait(), deadline)
+        if self.failing:
+            raise self.failing
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def client(
+    shelf: Shelf, *, budget: int = 1 << 26, deadline: float = 1.5, seconds: float = 10
+) -> httpx.AsyncClient:
+    clock = FixedClock(NOW)
+    service = Service.build("intake", Settings(log="text"), clock, consumes=False)
+    outlet = Outlet(shelf, deadline)  # type: ignore[arg-type]
+    app = create_app(service, [routes(outlet, Budget(budget), clock, seconds)])
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm")
+
+
+async def post(
+    shelf: Shelf, path: str, content: Any, headers: dict[str, str], **options: Any
+) -> httpx.Response:
+    async with client(shelf, **options) as http:
+        return await http.post(path, content=content, headers=headers)
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+
+
+async def test_a_problem_names_the_field_and_the_limit_and_not_the_value(shelf: Shelf) -> None:
+    answer = await post(shelf, "/v1/feedback", json.dumps(ONE | {"text": "y" * 30_000}), JSON)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"] == [
+        {"pointer": "/text", "message": "has more than 20000 characters", "limit": 20000}
+    ]
+    assert "yyyy" not in answer.text
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/xml", "application/json; charset=gbk"])
+async def test_another_media_type_is_refused(shelf: Shelf, kind: str) -> None:
+    answer = await post(shelf, "/v1/feedback", json.dumps(ONE), {"content-type": kind} if kind else {})
+    assert answer.status_code == 415
+
+
+async def test_one_feedback_is_no_ndjson(shelf: Shelf) -> None:
+    assert (await post(shelf, "/v1/feedback", json.dumps(ONE), NDJSON)).status_code == 415
+
+
+async def test_utf8_may_be_said(shelf: Shelf) -> None:
+    said = {"content-type": 'Application/JSON; charset="UTF-8"'}
+    assert (await post(shelf, "/v1/feedback", json.dumps(ONE), said)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/v1/feedback", MAX_BODY), ("/v1/activity/batch", MAX_BATCH_BODY)]
+)
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_over_the_limit_is_413_declared_or_not(
+    shelf: Shelf, path: str, limit: int, declared: bool
+) -> None:
+    body = b'"' + b"x" * limit
+    answer = await post(shelf, path, body if declared else in_pieces(body), JSON)
+    assert answer.status_code == 413
+    assert answer.json()["limit"] == limit
+
+
+async def test_gzip_is_inflated(shelf: Shelf) -> None:
+    body = gzip.compress(json.dumps(ONE).encode())
+    assert (await post(shelf, "/v1/feedback", body, JSON | {"content-encoding": "gzip"})).status_code == 202
+
+
+async def test_gzip_may_come_in_members_and_in_pieces_of_a_byte(shelf: Shelf) -> None:
+    lines = [json.dumps(ONE | {"external_id": str(n), "text": "x" * 90}) + "\n" for n in range(40)]
+    body = b"".join(gzip.compress(line.encode()) for line in lines)
+
+    async def bytes_of(body: bytes) -> AsyncIterator[bytes]:
+        for byte in body:
+            yield bytes([byte])
+
+    answer = await post(shelf, "/v1/feedback/batch", bytes_of(body), NDJSON | {"content-encoding": "gzip"})
+    assert answer.json()["accepted"] == 40
+
+
+async def test_a_gzip_bomb_is_413_before_it_is_held(shelf: Shelf) -> None:
+    bomb = gzip.compress(bytes(1 << 25), 1)
+    answer = await post(shelf, "/v1/feedback", bomb, JSON | {"content-encoding": "gzip"}, budget=4 * MAX_BODY)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not gzip",
+        gzip.compress(b"{}")[:-3],
+        gzip.compress(b"{}") + b"more",
+        gzip.compress(b"{}")[:-8] + bytes(8),
+        b"",
+        gzip.compress(b"") * 1001,
+    ],
+    ids=["plain", "cut off", "something after it", "a wrong sum", "nothing", "a thousand and one members"],
+)
+async def test_broken_gzip_is_400(shelf: Shelf, body: bytes) -> None:
+    answer = await post(shelf, "/v1/feedback", body, JSON | {"content-encoding": "gzip"})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
+async def test_other_encodings_are_415(shelf: Shelf, encoding: str) -> None:
+    answer = await post(shelf, "/v1/feedback", b"{}", JSON | {"content-encoding": encoding})
+    assert answer.status_code == 415
+
+
+async def test_a_body_that_does_not_come_is_408(shelf: Shelf) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    assert (await post(shelf, "/v1/feedback", stalled(), JSON, seconds=0.01)).status_code == 408
+
+
+async def test_what_is_over_the_budget_is_told_to_come_again_and_gives_its_bytes_back(shelf: Shelf) -> None:
+    async with client(shelf, budget=1000) as http:
+        full = await http.post("/v1/feedback", content=json.dumps(ONE | {"text": "x" * 2000}), headers=JSON)
+        assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        assert (await http.post("/v1/feedback", content=json.dumps(ONE), headers=JSON)).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "a b", "schlüssel", "x" * 256])
+async def test_an_idempotency_key_is_visible_ascii(shelf: Shelf, key: str) -> None:
+    headers = {**JSON, "idempotency-key": key}
+    async with client(shelf) as http:
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        answer = await http.post("/v1/feedback", content=json.dumps(ONE), headers=raw)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "Idempotency-Key"
+
+
+async def test_kafka_away_is_503_with_retry_after(shelf: Shelf) -> None:
+    shelf.failing = Unavailable("no leader")
+    answer = await post(shelf, "/v1/feedback", json.dumps(ONE), JSON)
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
+async def test_nobody_waits_longer_than_the_deadline(shelf: Shelf) -> None:
+    shelf.open.clear()
+    assert (await post(shelf, "/v1/feedback", json.dumps(ONE), JSON, deadline=0.02)).status_code == 503
+
+
+def record(number: int) -> Outgoing:
+    return Outgoing("cqm.feedback.v1", b"k", b"%d" % number, [])
+
+
+async def test_posts_that_arrive_during_a_publication_share_the_next(shelf: Shelf) -> None:
+    outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
+    shelf.open.clear()
+    first = asyncio.create_task(outlet.publish(record(0)))
+    await shelf.asked.wait()
+    others = [asyncio.create_task(outlet.publish(record(number))) for number in range(1, 20)]
+    await asyncio.sleep(0)  # each runs until it waits
+    shelf.open.set()
+    await asyncio.gather(first, *others)
+    assert shelf.groups == [[record(0)], [record(number) for number in range(1, 20)]]
+
+
+async def test_a_failed_publication_fails_its_own_posts_only(shelf: Shelf) -> None:
+    outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
+    shelf.failing = Unavailable("no leader")
+    with pytest.raises(Unavailable):
+        await outlet.publish(record(0))
+    shelf.failing = None
+    await outlet.publish(record(1))
+
+
+async def test_who_has_given_up_is_not_published(shelf: Shelf) -> None:
+    outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
+    shelf.open.clear()
+    first = asyncio.create_task(outlet.publish(record(0)))
+    await shelf.asked.wait()
+    second, third = (asyncio.create_task(outlet.publish(record(number))) for number in (1, 2))
+    await asyncio.sleep(0)  # each runs until it waits
+    second.cancel()
+    shelf.open.set()
+    await asyncio.gather(first, third)
+    assert second.cancelled() and shelf.groups == [[record(0)], [record(2)]]
+
+
+async def test_a_batch_answers_item_by_item_in_order(shelf: Shelf) -> None:
+    items = [ONE | {"external_id": "1"}, {"kind": "x"}, ONE | {"external_id": "2"}, 7]
+    answer = await post(shelf, "/v1/feedback/batch", json.dumps(items), JSON)
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["rejected"]) == (207, 2, 2)
+    assert [(item["index"], "id" in item) for item in body["items"]] == [
+        (0, True), (1, False), (2, True), (3, False),
+    ]  # fmt: skip
+    assert body["items"][1]["problem"]["status"] == 422
+    assert body["items"][1]["problem"]["errors"][0]["pointer"] == "/kind"
+
+
+async def test_only_the_rejected_are_shown_on_demand(shelf: Shelf) -> None:
+    answer = await post(shelf, "/v1/feedback/batch?items=rejected", json.dumps([ONE, 7]), JSON)
+    assert [item["index"] for item in answer.json()["items"]] == [1]
+    assert (await post(shelf, "/v1/feedback/batch?items=some", "[]", JSON)).status_code == 422
+
+
+async def test_a_broken_line_harms_no_neighbour(shelf: Shelf) -> None:
+    line = json.dumps(ONE).encode()
+    body = b"\n".join([line, b'{"kind":', b"", b'{"kind":"complaint","text":"\xff"}', line + b"\r", line])
+    answer = (await post(shelf, "/v1/feedback/batch", body, NDJSON)).json()
+    assert (answer["accepted"], answer["rejected"]) == (3, 2)
+    assert [item["problem"]["status"] for item in answer["items"] if "problem" in item] == [400, 400]
+
+
+async def test_a_byte_that_is_not_utf8_harms_no_neighbour_in_an_array(shelf: Shelf) -> None:
+    body = b'[{"kind":"complaint","text":"\xff"},' + json.dumps(ONE).encode() + b"]"
+    answer = (await post(shelf, "/v1/feedback/batch", body, JSON)).json()
+    assert (answer["accepted"], answer["rejected"]) == (1, 1)
+
+
+async def test_one_identity_with_two_contents_in_a_batch_is_a_conflict(shelf: Shelf) -> None:
+    one, other = ONE | {"external_id": "1"}, ONE | {"external_id": "1", "text": "other"}
+    answer = (await post(shelf, "/v1/feedback/batch", json.dumps([one, other, one]), JSON)).json()
+    assert [item.get("problem", {}).get("status") for item in answer["items"]] == [None, 409, None]
+    assert answer["items"][0]["id"] == answer["items"][2]["id"]
+    assert [len(group) for group in shelf.groups] == [1]
+
+
+async def test_a_key_gives_each_item_of_a_batch_an_identity(shelf: Shelf) -> None:
+    body = json.dumps([ONE, ONE])
+    answers = [await post(shelf, "/v1/feedback/batch", body, JSON | {"idempotency-key": "k"}) for _ in "ab"]
+    first, second = ([item["id"] for item in answer.json()["items"]] for answer in answers)
+    assert first == second and first[0] != first[1]
+
+
+@pytest.mark.parametrize("body", ["{}", "7", "[1,", "", "[" * 100_000, '\ufeff[{"kind":"call"}]'])
+async def test_a_batch_that_is_no_array_is_400(shelf: Shelf, body: str) -> None:
+    assert (await post(shelf, "/v1/feedback/batch", body.encode(), JSON)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[" + b",".join([b"1"] * (MAX_ITEMS + 1)) + b"]", JSON),
+        (b"[" + b",".join([b"1"] * 4_000_000) + b"]", JSON),
+        (b"1\n" * (MAX_ITEMS + 1), NDJSON),
+        (b"\n" * 8_000_000, NDJSON),
+    ],
+    ids=["one too many", "millions", "a line too many", "millions of lines"],
+)
+async def test_too_many_items_are_413(shelf: Shelf, body: bytes, headers: dict[str, str]) -> None:
+    answer = await post(shelf, "/v1/activity/batch", body, headers)
+    assert (answer.status_code, answer.json()["errors"][0]["limit"]) == (413, MAX_ITEMS)
+
+
+async def test_an_empty_batch_takes_nothing(shelf: Shelf) -> None:
+    for body, headers in (("[]", JSON), ("\n", NDJSON)):
+        answer = await post(shelf, "/v1/feedback/batch", body, headers)
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 0, "rejected": 0, "items": []})
