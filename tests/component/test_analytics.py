@@ -79,7 +79,7 @@ async def test_another_content_under_a_known_id_is_dead_lettered_and_the_first_o
     )
     await shows(analytics, "feedback_volume", 1, filter=f"source:{tag}")
     (letter,) = await eventually(lambda: letters(servers.kafka, an_id((tag, 1)).bytes), what="a dead letter")
-    assert (letter["reason"], letter["group"]) == ("conflict", "analytics.feedback")
+    assert letter["reason"] == "conflict" and letter["group"].endswith(".analytics.feedback")
     assert by_key(
         await ask(analytics, "feedback_volume", by="kind", filter=f"source:{tag}", **MAY), "kind"
     ) == {"complaint": 1}

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[2]
-NYC311 = ROOT / "tests" / "data" / "nyc311.csv"
+NYC311 = ROOT / "deploy" / "demo" / "nyc311.csv"
 NYC311_MAPPING = ROOT / "deploy" / "mappings" / "nyc311.yaml"
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
-from services.routing.domain.case_file import CaseFile, Counted, Step, advance
+from services.routing.domain.case_file import OWNERLESS_STATUSES, CaseFile, Counted, Step, advance
 from shared.events import Change, Priority
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,7 +80,9 @@ def assign(
 ) -> Assigned:
     """Settle the asked cases with the pool, then give ownerless ones out: most urgent, oldest first."""
     done = Assigned()
-    ownerless: dict[UUID, CaseFile] = {file.case.id: file for file in waiting}
+    ownerless: dict[UUID, CaseFile] = {
+        file.case.id: file for file in waiting if _needs_owner(file, roster.department)
+    }
     for file in asked:
         settled = _settle(file, pool, roster.department, weight)
         if settled is not file:
@@ -134,9 +136,10 @@ def _urgency(file: CaseFile) -> tuple[str, datetime, bytes]:
 
 
 def _needs_owner(file: CaseFile, department: str) -> bool:
-    return (
-        file.case.status in ("new", "reopened") and not file.case.owner and file.case.department == department
-    )
+    """Ownerless here, and not counted by another department, whose writer gives it back first."""
+    case, counted = file.case, file.books.counted
+    at_home = case.department == department and counted.department in ("", department)
+    return at_home and not case.owner and case.status in OWNERLESS_STATUSES
 
 
 def _settle(file: CaseFile, pool: Pool, department: str, weight: Callable[[Priority], int]) -> CaseFile:

@@ -17,6 +17,7 @@ from shared.handler import Cause, Emit
 OPEN_STATUSES = frozenset(
     {"new", "assigned", "acknowledged", "in_progress", "pending_customer", "pending_internal", "reopened"}
 )
+OWNERLESS_STATUSES = frozenset({"new", "reopened"})
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
@@ -87,7 +88,10 @@ def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = No
         file.case, version=file.case.version + 1, updated_at=max(change.at, file.case.updated_at), **fields
     )
     change = structs.replace(change, from_status=file.case.status, to_status=case.status)
-    return _entered(CaseFile(case, structs.replace(file.books, **(books or {}))), change)
+    kept = structs.replace(file.books, **(books or {}))
+    if kept.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):
+        kept = structs.replace(kept, waiting=False)  # what is owned or ended has left the queue
+    return _entered(CaseFile(case, kept), change)
 
 
 def _entered(file: CaseFile, change: Change) -> Step:
