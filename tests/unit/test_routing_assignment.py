@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from services.routing.domain.assignment import Assigned, Pool, Roster, Seat, assign, choose, may_give
 from services.routing.domain.case_file import Books, CaseFile, Counted
-from shared.events import Case
+from services.routing.domain.lifecycle import Resolve, act
 from tests.support.cases import NOW, WEIGHTS, case_file, member, roster, weigh
 
 
@@ -160,6 +158,7 @@ def test_nobody_is_ever_over_capacity_and_nobody_idle_while_a_case_that_fits_wai
         files[file.case.id] = file
         waiting = [one for one in files.values() if one.books.waiting]
         files |= given_out(there, pool, file, waiting=tuple(waiting)).files
+        assert all(not files[case].is_open and not files[case].books.waiting for case in ended)
         loads = dict.fromkeys(there.members, 0)
         for one in files.values():
             if one.is_open and one.case.owner:
@@ -171,7 +170,3 @@ def test_nobody_is_ever_over_capacity_and_nobody_idle_while_a_case_that_fits_wai
                 assert all(
                     loads[name] + weigh(one.case.priority) > there.members[name].capacity for name in loads
                 )
-
-
-def replaced(file: CaseFile, **fields: Any) -> Case:
-    return structs.replace(file.case, **fields)

@@ -31,7 +31,8 @@ from tests.support.cases import NOW, case_file
 LATER = NOW + timedelta(minutes=5)
 CAUSES = ("carrier", "unknown")
 EVERY_ACTION: tuple[AnyAction, ...] = (
-    Acknowledge(), Start(), Reply("x"), Note("x"), HoldFor("customer", "x"), Resume(), Resolve("x", "carrier"),
+    Acknowledge(), Start(), Reply("x"), Note("x"), HoldFor("customer", "x"), Resume(),
+    Resolve("x", "carrier"),
 )  # fmt: skip
 
 
