@@ -43,7 +43,11 @@ def media_type(request: Request, types: Collection[str]) -> str:
     return name
 
 
-async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int], None]) -> bytes:
+def _admit_all(held: int) -> None:
+    """For bodies that are small enough that nobody counts them."""
+
+
+async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int], None] = _admit_all) -> bytes:
     """The whole body, inflated where it is gzip.
 
     `admit` is told each number of bytes that is about to be held, and raises when it is too much now.

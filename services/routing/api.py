@@ -17,10 +17,11 @@ from services.routing.domain.lifecycle import AnyAction, Evidence, Illegal
 from services.routing.store import CaseStore
 from services.routing.views import ORDERS, beyond, cursor_after, json, shown, shown_entry
 from shared.events import Priority, Status
+from shared.http_body import BodyLimits, media_type, read_body
 from shared.policy import Policy
 from shared.problem import Fault, Problem, pointer
 
-BODY_LIMIT = 200_000
+BODY = BodyLimits(("application/json",), bytes=200_000, seconds=10.0)
 _action = msgspec.json.Decoder(AnyAction)
 Filter = Annotated[str | None, Query(max_length=200)]
 
@@ -93,7 +94,8 @@ def _add_cases(router: APIRouter, store: CaseStore, actions: Actions) -> None:
     ) -> Response:
         """Do something with a case: acknowledge, start, reply, note, hold, resume, resolve."""
         file = await _found(store, identity)
-        action = _decoded(await _body(request))
+        media_type(request, BODY.types)
+        action = _decoded(await read_body(request, BODY))
         try:
             after = await actions.carry_out(
                 file.case.id, action, actor=x_actor, version=_version(if_match),
@@ -182,17 +184,6 @@ async def _found(store: CaseStore, identity: str) -> CaseFile:
 
 def _unknown() -> Problem:
     return Problem(404, "No such case.")
-
-
-async def _body(request: Request) -> bytes:
-    """The body, at most BODY_LIMIT bytes, however its length is declared."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            fault = Fault("", "the body is too long (bytes)", BODY_LIMIT)
-            raise Problem(413, f"The body is over {BODY_LIMIT} bytes.", [fault])
-    return bytes(body)
 
 
 def _decoded(body: bytes) -> AnyAction:
