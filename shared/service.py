@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
+from fastapi_offline import FastAPIOffline
 from faststream.kafka import KafkaBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -212,7 +213,8 @@ def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
         async with service.running():
             yield
 
-    app = FastAPI(title=f"CQM {service.name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # /docs with its scripts from the package itself: no page of ours loads anything from outside
+    app: FastAPI = FastAPIOffline(title=f"CQM {service.name}", version="1", lifespan=lifespan, redoc_url=None)
     problem.install(app)
     app.state.service = service
     app.add_middleware(Requests)
