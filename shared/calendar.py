@@ -1,6 +1,6 @@
 """Business time: working hours of a week, less holidays, plus exceptions, in the calendar's own zone.
 
-Source: DOMAIN.md 3 (examples 1-4), POLICY.md (calendars). Pure: no clock, no I/O; UTC integers inside.
+Source: docs/domain.md 3.1 to 3.4, docs/policy.md (calendars). Pure: no clock, no I/O; UTC integers inside.
 Rules that the examples leave open:
 - Moments are kept to the microsecond; durations go in as whole seconds; `elapsed` rounds down to whole
   seconds, `elapsed_microseconds` is exact and adds up.

@@ -1,4 +1,4 @@
-"""Dead letters: the failed record as it was (key, value, headers), with `dlt_*` headers that say why (P5)."""
+"""Dead letters: the failed record as it was (key, value, headers), with `dlt_*` headers that say why."""
 
 from __future__ import annotations
 

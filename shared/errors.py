@@ -2,7 +2,7 @@
 
 CQMError
 ├── PermanentError      never retried: the record goes to the dead letters with its reason
-│   └── ConflictError   the same identity with another content (P3)
+│   └── ConflictError   the same identity with another content (docs/promises.md P3)
 ├── TransientError      tried again with backoff; the record is not to blame
 │   ├── Unavailable     Kafka or MongoDB is away: wait, stay unready, resume alone
 │   └── Fenced          another replica owns the partition now: drop the work, it is done there
@@ -32,7 +32,7 @@ class PermanentError(CQMError):
 
 
 class ConflictError(PermanentError):
-    """The same (source, external_id) arrived with another content: never a silent overwrite (P3)."""
+    """The same (source, external_id) arrived with another content: never a silent overwrite (promise P3)."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("conflict", detail)

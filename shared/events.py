@@ -82,7 +82,7 @@ class Product(Contract, frozen=True, kw_only=True):
 
 
 class Rating(Contract, frozen=True, kw_only=True):
-    """An answer on the scale it was asked on; scales are stored and never mixed (DOMAIN 4)."""
+    """An answer on the scale it was asked on; scales are stored and never mixed (docs/domain.md 1.4)."""
 
     metric: Metric
     score: int | float
@@ -94,7 +94,7 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     """One signal of a customer, immutable.
 
     `fingerprint` is a hash of all that the sender said: the same id with another fingerprint is a
-    conflict (P3). `occurred_at` is when the customer spoke, never after `received_at`.
+    conflict (docs/promises.md P3). `occurred_at` is when the customer spoke, never after `received_at`.
     """
 
     type: ClassVar[str] = "cqm.feedback.received.v1"

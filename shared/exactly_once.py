@@ -4,7 +4,8 @@ Per poll, one MongoDB transaction: load, decide (pure), store, and last the fenc
 partition moves `next` on only if this replica still holds the partition's epoch, and leaves the outgoing
 events there as `pending`. After the commit the pending events are published, and only then is the next
 batch begun, whose fence overwrites them. A crash anywhere leaves either nothing or a fence document from
-which the successor publishes what was pending and goes on at `next` (docs/adr/0001).
+which the successor publishes what was pending and goes on at `next`
+(docs/adr/0001-at-least-once-with-a-fence.md).
 
 The body of the transaction does no I/O but MongoDB and starts from its own snapshot, so running it again
 is harmless. What is published twice has the same ids; consumers meet it by ids and versions.

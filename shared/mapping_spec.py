@@ -1,4 +1,4 @@
-"""The vocabulary of import mappings, checked when a mapping is read (API.md, import mapping)."""
+"""The vocabulary of import mappings, checked when a mapping is read (docs/policy.md, import mappings)."""
 
 from __future__ import annotations
 

@@ -11,15 +11,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import structlog
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
 Metric = Counter | Gauge | Histogram
@@ -152,3 +155,23 @@ def configure_tracing(service: str) -> None:
 
 
 tracer = trace.get_tracer("cqm")
+MAX_LINKS = 32
+"""Traces that the span of a batch names; a batch of thousands stays one small span."""
+
+
+def linked(traceparents: Iterable[bytes]) -> list[trace.Link]:
+    """Links to the traces that a batch carries on (W3C Trace Context), at most MAX_LINKS of them."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        return []
+    some = islice(dict.fromkeys(header for header in traceparents if header), MAX_LINKS)
+    contexts = [_W3C.extract({"traceparent": header.decode("latin-1")}) for header in some]
+    spans = [trace.get_current_span(context).get_span_context() for context in contexts]
+    return [trace.Link(span) for span in spans if span.is_valid]
+
+
+def continued(traceparent: str) -> Context:
+    """The context in which a span is a child of the caller's."""
+    return _W3C.extract({"traceparent": traceparent})
+
+
+_W3C = TraceContextTextMapPropagator()

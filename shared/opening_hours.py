@@ -1,7 +1,7 @@
-"""Opening hours as people write them: `{mon-fri: ["09:00-12:00", "13:00-18:00"]}` (POLICY.md, calendars).
+"""Opening hours as people write them: `{mon-fri: ["09:00-12:00", "13:00-18:00"]}` (docs/policy.md).
 
 An interval is a pair of whole seconds since the local midnight, the end exclusive; `24:00` is an end.
-Intervals that overlap or touch count once (DOMAIN.md 3, example 4).
+Intervals that overlap or touch count once (docs/domain.md 3.4).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors of the HTTP interface as RFC 9457 problem+json: which field, which limit, never the value (P13)."""
+"""HTTP errors as RFC 9457 problem+json: which field and limit, never the value (promise P13)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ The batch is tried whole, in one transaction. When it fails for a reason of its 
 partition, then in halves, so that one poison record holds up nobody else:
 
 - PermanentError of one record: a dead letter, and on.
-- TransientError of one record: again with backoff until the retry budget is spent, then a dead letter (P10).
+- TransientError of one record: again with backoff until the retry budget is spent, then a dead letter.
 - Unavailable: MongoDB or Kafka is away; nothing is to blame, wait and go on where the fences stand.
 - Fenced: another replica holds the partition; its records are no longer ours.
 - anything else is a bug: the partition stops, readiness and an alarm say so, the others go on.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from shared import observability as metrics
 from shared.clock import Clock
@@ -128,7 +129,12 @@ class Processor(Generic[L, C]):
                 return await self._isolate(polled, error)
 
     async def _apply(self, work: Prepared) -> None:
-        decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)
+        group, records = self.exactly_once.group, work.batch.records
+        links = metrics.linked(record.cause.traceparent for record in records)
+        with metrics.tracer.start_as_current_span(
+            f"process {group}", kind=SpanKind.CONSUMER, links=links, attributes={"cqm.records": len(records)}
+        ):
+            decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)
         self._done(work, decision.refused)
 
     async def _isolate(self, polled: Polled, error: Exception) -> None:

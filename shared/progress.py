@@ -21,15 +21,20 @@ from shared.stream import Stream
 log = structlog.get_logger("cqm.progress")
 
 EVERY_SECONDS = 1.0
-STUCK_SECONDS = 30.0
 
 
 class Watch:
     """Runs beside the streams of one service: `run()` until cancelled."""
 
     def __init__(
-        self, streams: Sequence[Stream], bootstrap: str, clock: Clock, security: dict[str, Any] | None = None
+        self,
+        streams: Sequence[Stream],
+        bootstrap: str,
+        clock: Clock,
+        stuck_after: float,
+        security: dict[str, Any] | None = None,
     ) -> None:
+        self._stuck_after = stuck_after
         self._streams = streams
         self._observer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **(security or {}))
         self._clock = clock
@@ -64,7 +69,7 @@ class Watch:
         handled, since = self._progress[stream.group]
         if handled != stream.handled or not lag or stream.problems():
             self._progress[stream.group] = (stream.handled, now)
-        elif now - since > STUCK_SECONDS:
+        elif now - since > self._stuck_after:
             self._progress[stream.group] = (stream.handled, now)
             await stream.restart()
 

@@ -1,4 +1,4 @@
-"""What an answer on a rating scale says in one word (DOMAIN.md 1 and 4)."""
+"""What an answer on a rating scale says in one word (docs/domain.md 1.4)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import secrets
 import time
 
 import structlog
+from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import observability as metrics
@@ -46,7 +47,10 @@ class Requests:
             if len(scope["headers"]) > MAX_HEADERS:
                 await _too_many_headers(answer)
             else:
-                await self._app(scope, receive, answer)
+                with metrics.tracer.start_as_current_span(
+                    f"{scope['method']} {scope['path']}", metrics.continued(trace), kind=SpanKind.SERVER
+                ):
+                    await self._app(scope, receive, answer)
         route = getattr(scope.get("route"), "path", "unmatched")
         metrics.HTTP_SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - began)
 

@@ -142,7 +142,10 @@ class Service:
             if self.broker is not None:
                 await self.broker.start()
                 stack.push_async_callback(self.broker.stop)
-                watch = Watch(self.streams, self.settings.kafka, self.clock, self.settings.kafka_security)
+                settings = self.settings
+                watch = Watch(
+                    self.streams, settings.kafka, self.clock, settings.stuck_after, settings.kafka_security
+                )
                 background.append(watch.run)
             tasks = [asyncio.create_task(self._guard(work)) for work in background]
             self.started = True

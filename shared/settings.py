@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     )
     retry_budget: float = Field(default=30.0, ge=0, description="seconds a failing record is tried again")
     dead_letters_in_a_row: int = Field(default=50, ge=1)
+    stuck_after: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds without progress while records wait, then the consumer restarts",
+    )
 
     @model_validator(mode="after")
     def _without_authentication_on_loopback_only(self) -> Self:

@@ -253,3 +253,45 @@ async def test_a_topic_that_was_recreated_is_an_alarm_and_not_a_silent_skip(
             await service.database.offsets.update_many({}, {"$set": {"next": 1000}})
         async with running(servers, prefix, topic) as (service, _):
             await eventually(lambda: "outside the log" in " ".join(service.problems()))
+
+
+async def test_a_consumer_that_stops_delivering_is_restarted(servers: Servers, prefix: str) -> None:
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic, stuck_after=1.0) as (service, rec),
+    ):
+        consumer = service.streams[0].consumer
+        assert consumer is not None
+        await eventually(lambda: service.streams[0].held)
+        consumer.pause(*consumer.assignment())  # what a lost fetch task looks like from here
+        await service.publisher.publish([record(feedback(1), topic.name)])
+        await eventually(lambda: stored_is(rec, 1))
+        assert service.streams[0].consumer is not consumer
+        await eventually(lambda: not service.problems())
+
+
+async def test_the_trace_of_a_feedback_goes_on_in_the_events_that_it_causes(
+    servers: Servers, prefix: str
+) -> None:
+    trace = f"00-{uuid4().hex}-{uuid4().hex[:16]}-01".encode()
+    run = uuid4().hex
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
+        traced = record(feedback(0, run=run), topic.name)
+        traced.headers.append(("traceparent", trace))
+        await service.publisher.publish([traced])
+        await eventually(lambda: stored_is(rec, 1))
+        consumer = AIOKafkaConsumer(
+            ASSIGNMENTS.name, bootstrap_servers=servers.kafka, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            async with asyncio.timeout(20):
+                async for one in consumer:
+                    if dict(one.headers)["ce_id"] in expected_events(1, run):
+                        assert dict(one.headers)["traceparent"] == trace
+                        break
+        finally:
+            await consumer.stop()
