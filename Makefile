@@ -53,6 +53,9 @@ bench: $(VENV)/.dev ## feedback per second through all four services, and each s
 docs: $(VENV)/.dev ## write again what is generated: contracts, docs/topics.md, the policy schema
 	@$(BIN)/python -m shared.contracts
 	@$(BIN)/python -m shared.policy.schema
+	@$(BIN)/python -m services.analytics.domain.page > docs/kpis.md
+	@$(BIN)/python -m tests.unit.test_docs
+	@$(BIN)/python -m tests.unit.test_flow
 
 .PHONY: lock
 lock: $(VENV)/.dev ## pin the ranges of pyproject.toml, with hashes, into requirements/

@@ -105,5 +105,12 @@ def _decode_value(decoder: msgspec.json.Decoder[Event], value: bytes) -> Event:
     try:
         return decoder.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec names the path and what was expected there, never the value
-        raise PermanentError("invalid", str(error)[:300]) from error
+        raise PermanentError("invalid", _without_value(str(error))) from error
+
+
+def _without_value(words: str) -> str:
+    """msgspec names the path and what was expected there; only of an enum it repeats the value."""
+    what, at, path = words.partition(" - at `")
+    if what.startswith("Invalid enum value"):
+        what = "Value is not one of those allowed"
+    return f"{what}{at}{path}"[:300]

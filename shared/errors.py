@@ -4,6 +4,7 @@ CQMError
 ├── PermanentError      never retried: the record goes to the dead letters with its reason
 │   └── ConflictError   the same identity with another content (docs/promises.md P3)
 ├── TransientError      tried again with backoff; the record is not to blame
+│   ├── TooSlow         the transaction outlived the server's limit: smaller ones will not
 │   ├── Unavailable     Kafka or MongoDB is away: wait, stay unready, resume alone
 │   └── Fenced          another replica owns the partition now: drop the work, it is done there
 └── SetupError          the operator has to act: the sentence says what to do
@@ -44,6 +45,10 @@ class TransientError(CQMError):
 
 class Unavailable(TransientError):
     """Kafka or MongoDB did not answer within its deadline. What was sent may still be stored."""
+
+
+class TooSlow(TransientError):
+    """MongoDB ended the transaction for its age (transactionLifetimeLimitSeconds); nothing was done."""
 
 
 class Fenced(TransientError):

@@ -9,10 +9,10 @@ Times are aware UTC datetimes, RFC 3339 on the wire; spans are integer seconds.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 Kind = Literal[
     "complaint", "review", "survey", "ticket", "call", "social",
@@ -47,6 +47,8 @@ EscalationAction = Literal[
 ]
 AssignmentReason = Literal["opened", "reopened", "transferred", "released", "escalated", "ended", "roster"]
 Scalar = str | int | float | bool
+Moment = Annotated[datetime, Meta(tz=True)]
+"""An aware time; one without an offset is not the contract."""
 
 
 class Contract(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,8 +104,8 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     external_id: str = ""
     kind: Kind
     channel: Channel = "api"
-    occurred_at: datetime
-    received_at: datetime
+    occurred_at: Moment
+    received_at: Moment
     language: Language = "other"
     subject: str = ""
     text: str = ""
@@ -127,8 +129,8 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     source: str
     external_id: str = ""
     kind: ActivityKind
-    occurred_at: datetime
-    received_at: datetime
+    occurred_at: Moment
+    received_at: Moment
     customer: Customer = field(default_factory=Customer)
     product: Product = field(default_factory=Product)
     supplier_id: str = ""
@@ -142,8 +144,8 @@ class Hold(Contract, frozen=True, kw_only=True):
     """A span in which the case waited; `end` is open while it still does."""
 
     status: Literal["pending_customer", "pending_internal", "resolved"]
-    start: datetime
-    end: datetime | None = None
+    start: Moment
+    end: Moment | None = None
 
 
 class Case(Contract, frozen=True, kw_only=True):
@@ -183,14 +185,14 @@ class Case(Contract, frozen=True, kw_only=True):
     rule: str = ""
     reason: str = ""
     cause_code: str = ""
-    opened_at: datetime
-    updated_at: datetime
-    assigned_at: datetime | None = None
-    acknowledged_at: datetime | None = None
-    first_reply_at: datetime | None = None
-    unanswered_since: datetime | None = None
-    resolved_at: datetime | None = None
-    closed_at: datetime | None = None
+    opened_at: Moment
+    updated_at: Moment
+    assigned_at: Moment | None = None
+    acknowledged_at: Moment | None = None
+    first_reply_at: Moment | None = None
+    unanswered_since: Moment | None = None
+    resolved_at: Moment | None = None
+    closed_at: Moment | None = None
     holds: tuple[Hold, ...] = ()
     reopened: int = 0
 
@@ -200,7 +202,7 @@ class Change(Contract, frozen=True, kw_only=True):
 
     type: ChangeType
     actor: str
-    at: datetime
+    at: Moment
     reason: str = ""
     from_status: Status | Literal[""] = ""
     to_status: Status | Literal[""] = ""
@@ -225,7 +227,7 @@ class AssignmentRequested(Event, frozen=True, kw_only=True):
     department: str
     case_id: UUID | None = None
     reason: AssignmentReason
-    at: datetime
+    at: Moment
 
 
 class CaseLabels(Contract, frozen=True, kw_only=True):
@@ -249,9 +251,9 @@ class TargetBreached(Event, frozen=True, kw_only=True):
     case_version: int
     target: Target
     epoch: int
-    started_at: datetime
-    due_at: datetime
-    at: datetime
+    started_at: Moment
+    due_at: Moment
+    at: Moment
     labels: CaseLabels
 
 
@@ -268,9 +270,9 @@ class TargetFinished(Event, frozen=True, kw_only=True):
     target: Target
     epoch: int
     verdict: Verdict
-    started_at: datetime
-    due_at: datetime
-    finished_at: datetime
+    started_at: Moment
+    due_at: Moment
+    finished_at: Moment
     business_seconds: int
     wall_seconds: int
     answered: bool = True
@@ -293,9 +295,9 @@ class EscalationRaised(Event, frozen=True, kw_only=True):
     repetition: int = 0
     action: EscalationAction
     recipient: str = ""
-    due_at: datetime
-    step_at: datetime
-    at: datetime
+    due_at: Moment
+    step_at: Moment
+    at: Moment
     labels: CaseLabels
 
 

@@ -31,7 +31,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from shared.errors import SetupError, Unavailable
+from shared.errors import SetupError, TooSlow, Unavailable
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
@@ -44,6 +44,7 @@ _CODEC = CodecOptions[Document](tz_aware=True, tzinfo=UTC, uuid_representation=U
 _AWAY = (AutoReconnect, NetworkTimeout, ExecutionTimeout, WTimeoutError)
 _STEPPING_DOWN = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 _NOT_A_REPLICA_SET = 20
+_TOO_OLD = 290
 
 
 class Mongo:
@@ -133,6 +134,8 @@ def driver_errors() -> Iterator[None]:
     except OperationFailure as error:
         if error.code == _NOT_A_REPLICA_SET:
             raise SetupError("MongoDB must run as a replica set: transactions need one") from error
+        if error.code == _TOO_OLD:
+            raise TooSlow("the transaction outlived transactionLifetimeLimitSeconds") from error
         if error.code in _STEPPING_DOWN or error.has_error_label("TransientTransactionError"):
             raise Unavailable(f"MongoDB asks to try again (code {error.code})") from error
         raise

@@ -26,7 +26,7 @@ from shared.clock import Clock
 from shared.codec import Outgoing, decode
 from shared.crash import crash_point
 from shared.dead_letters import Origin, dead_letter
-from shared.errors import Fenced, PermanentError, TransientError, Unavailable
+from shared.errors import Fenced, PermanentError, TooSlow, TransientError, Unavailable
 from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
 from shared.handler import Batch, Cause, Decision, Handler, Partition, Received, Refusal, Tick
 from shared.mongo import Session
@@ -40,12 +40,18 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How patient a stream is. Seconds, and dead letters in a row per partition before it stops."""
+    """How patient a stream is. Seconds, and dead letters in a row per partition before it stops.
+
+    A transaction that took longer than `transaction_seconds` makes the next ones smaller; MongoDB ends
+    those that outlive transactionLifetimeLimitSeconds (3 where CQM starts it, 60 by default).
+    """
 
     retry_budget: float = 30.0
     backoff_first: float = 0.1
     backoff_most: float = 5.0
     dead_letters_in_a_row: int = 50
+    transaction_seconds: float = 1.0
+    transaction_records: int = 4000
 
 
 async def _load_nothing(batch: Batch[Any], session: Session) -> None: ...
@@ -81,13 +87,17 @@ class Processor(Generic[L, C]):
     away: str = ""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _streak: dict[Partition, int] = field(default_factory=dict)
+    _most: int = 1000
     _originals: dict[tuple[Partition, int], Record] = field(default_factory=dict)
 
     async def process(self, polled: Polled) -> None:
         """Returns when each record is done, dead, stopped before, or not ours any more; or on draining."""
         self._originals = {(partition, r.offset): r for partition, some in polled.items() for r in some}
         crash_point(self.exactly_once.group, "received")
-        await self._process(polled)
+        left = polled
+        while left and not self.draining.is_set():
+            now, left = take(left, self._most)
+            await self._process(now)
         self._originals = {}
 
     async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> bool:
@@ -134,11 +144,22 @@ class Processor(Generic[L, C]):
         with metrics.tracer.start_as_current_span(
             f"process {group}", kind=SpanKind.CONSUMER, links=links, attributes={"cqm.records": len(records)}
         ):
+            began = self.clock.monotonic()
             decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)
+        self._adapt(len(records), self.clock.monotonic() - began)
         self._done(work, decision.refused)
+
+    def _adapt(self, records: int, seconds: float) -> None:
+        """Keep a transaction well within the lifetime that the server gives it, however slow the machine."""
+        if seconds > self.limits.transaction_seconds:
+            self._most = max(1, min(self._most, records) // 2)
+        elif records >= self._most and seconds < self.limits.transaction_seconds / 3:
+            self._most = min(self._most * 2, self.limits.transaction_records)
 
     async def _isolate(self, polled: Polled, error: Exception) -> None:
         parts = split(polled)
+        if isinstance(error, TooSlow):
+            self._most = max(1, min(self._most, sum(map(len, polled.values()))) // 2)
         if len(parts) == 1:
             ((partition, (record,)),) = parts[0].items()
             return await self._single(partition, record, error)
@@ -151,7 +172,9 @@ class Processor(Generic[L, C]):
 
     async def _single(self, partition: Partition, record: Record, error: Exception) -> None:
         attempts, deadline = 1, self.clock.monotonic() + self.limits.retry_budget
-        while isinstance(error, TransientError) and self.clock.monotonic() < deadline:
+        while isinstance(error, TransientError) and (
+            isinstance(error, TooSlow) or self.clock.monotonic() < deadline
+        ):
             if await self._drained_within(self._backoff(attempts)):
                 return
             attempts += 1
@@ -279,6 +302,14 @@ class Processor(Generic[L, C]):
     def _backoff(self, attempt: int) -> float:
         most = min(self.limits.backoff_most, self.limits.backoff_first * 2 ** min(attempt, 20))
         return float(most * (0.5 + random.random() / 2))
+
+
+def take(polled: Polled, most: int) -> tuple[Polled, Polled]:
+    """About `most` records, evenly from the partitions and in order, and what is left of the poll."""
+    each = max(1, most // max(1, len(polled)))
+    now = {partition: records[:each] for partition, records in polled.items()}
+    left = {partition: records[each:] for partition, records in polled.items() if len(records) > each}
+    return now, left
 
 
 def split(polled: Polled) -> list[Polled]:

@@ -48,11 +48,18 @@ class Requests:
                 await _too_many_headers(answer)
             else:
                 with metrics.tracer.start_as_current_span(
-                    f"{scope['method']} {scope['path']}", metrics.continued(trace), kind=SpanKind.SERVER
-                ):
+                    scope["method"], metrics.continued(trace), kind=SpanKind.SERVER
+                ) as span:
                     await self._app(scope, receive, answer)
-        route = getattr(scope.get("route"), "path", "unmatched")
-        metrics.HTTP_SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - began)
+                    span.update_name(f"{scope['method']} {_route(scope)}")
+        metrics.HTTP_SECONDS.labels(scope["method"], _route(scope), status).observe(
+            time.perf_counter() - began
+        )
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, not the path: metrics and spans have few names."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def _accepted(given: bytes | None, form: re.Pattern[str]) -> str:

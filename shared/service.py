@@ -30,7 +30,7 @@ from shared.processing import Limits, Processor
 from shared.progress import Watch
 from shared.publish import Publisher
 from shared.requests import Requests
-from shared.settings import Settings
+from shared.settings import KafkaSecurity, Settings
 from shared.stream import Pace, Stream
 from shared.topics import Topic
 
@@ -75,6 +75,7 @@ class Service:
                 graceful_timeout=8.0,
                 request_timeout_ms=15_000,
                 allow_auto_create_topics=False,
+                security=KafkaSecurity().for_faststream(),
             )
         return service
 

@@ -6,6 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -39,6 +40,21 @@ class KafkaSecurity(BaseSettings):
                 "sasl_plain_password": self.password.get_secret_value(),
             }
         return options
+
+    def for_faststream(self) -> BaseSecurity | None:
+        """The same for FastStream's broker, which builds the consumers."""
+        if self.security_protocol == "PLAINTEXT":
+            return None
+        context = self.options().get("ssl_context")
+        if not self.security_protocol.startswith("SASL"):
+            return BaseSecurity(ssl_context=context, use_ssl=True)
+        forms = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+        return forms[self.sasl_mechanism](
+            username=self.username,
+            password=self.password.get_secret_value(),
+            ssl_context=context,
+            use_ssl=context is not None,
+        )
 
 
 class Settings(BaseSettings):

@@ -81,7 +81,7 @@ DEAD_LETTERS = Topic(
     (),
     "as the record that failed had it; value and headers too, and dlt_* headers say why",
     "any consumer",
-    ("operators: cqm dlt",),
+    ("operators",),
     partitions=6,
     max_bytes=2 * MAX_RECORD_BYTES,
 )

@@ -11,7 +11,7 @@ from deploy.local.part import poll_until
 from deploy.local.ports import HOST
 from deploy.local.process import Child
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 GRACE_SECONDS = 10.0
 """A service drains in less (its handlers in 8 s); what is left then is killed, and done again later."""
 

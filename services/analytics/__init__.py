@@ -5,5 +5,5 @@ cqm.feedback.v1, cqm.activity.v1, cqm.cases.v1 and cqm.sla.v1; says nothing on K
 
 A fact is stored together with what it counts for, and hourly rollups move by exactly the difference
 between a fact's old and new count, in the same fenced transaction. So a figure read from the rollups
-equals the one recomputed from the facts (P6).
+equals the one recomputed from the facts (docs/promises.md P6).
 """

@@ -42,7 +42,7 @@ class Sweep:
 
     Idle, a round is one look at an index. What is due goes through the same fence as the records of the
     partition, so a replica that lost it says nothing, and each clock is written over the version it was
-    read with: nothing fires twice (DOMAIN.md 3.11).
+    read with: nothing fires twice (docs/domain.md 3.11).
     """
 
     mongo: Mongo

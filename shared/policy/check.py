@@ -1,4 +1,4 @@
-"""Cross-checks of a policy: names that must exist, orders that must make sense (DOMAIN.md 2, PROMISES.md).
+"""Cross-checks of a policy: names that must exist, orders that must make sense (docs/policy.md).
 
 Each check is a function over the validated document that reports to the source, which knows the lines.
 """

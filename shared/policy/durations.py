@@ -1,4 +1,4 @@
-"""Spans of time as a policy writes them: `10s`, `30m`, `8h`, `2d`, `2bd`, `75%` (POLICY.md, last section)."""
+"""Spans of time as a policy writes them: `10s`, `30m`, `8h`, `2d`, `2bd`, `75%` (docs/policy.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Conditions of a policy: CEL compiled once, evaluated over the fields of a feedback or a case.
 
-Rules (POLICY.md): missing fields are empty and never an error. A condition that cannot be computed for a
+Rules (docs/policy.md): missing fields are empty and never an error. A condition that cannot be computed for a
 feedback (`rating.score <= 6` without a rating, a number compared with a text attribute) does not hold.
 Unknown names, other functions, results that are not true or false are refused when it is compiled.
 """

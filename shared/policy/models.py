@@ -1,4 +1,4 @@
-"""The vocabulary of POLICY.md, as frozen models: what may stand in a policy file and nothing else.
+"""The vocabulary of docs/policy.md, as frozen models: what may stand in a policy file and nothing else.
 
 Cross-references (does this department exist?) are the business of check.py. The JSON Schema for editors
 comes from here (`python -m shared.policy.schema`). Grow it, never rename it.
@@ -58,7 +58,7 @@ class Organisation(Part):
 
 
 class CalendarSpec(Part):
-    """As in POLICY.md and POST /v1/calendars/preview; compiled to shared.calendar.Calendar."""
+    """As in docs/policy.md and POST /v1/calendars/preview; compiled to shared.calendar.Calendar."""
 
     time_zone: str
     weekly: dict[str, list[str]]

@@ -52,6 +52,6 @@ class Policy:
         return self.calendars[self.departments[name].calendar]
 
     def priority(self, severity: str, urgency: str, raised_by: int = 0) -> Priority:
-        """By the matrix, `raised_by` steps higher, P1 at most (DOMAIN.md 1)."""
+        """By the matrix, `raised_by` steps higher, P1 at most (docs/domain.md 1.5)."""
         plain: Mapping[Any, Mapping[Any, Priority]] = self.cases.priority.matrix
         return PRIORITIES[max(int(plain[severity][urgency][1:]) - 1 - raised_by, 0)]

@@ -1,4 +1,4 @@
-"""The parts of a policy about promised times and notices (POLICY.md, `sla` and `notify`)."""
+"""The parts of a policy about promised times and notices (docs/policy.md)."""
 
 from typing import Annotated, Any, Literal, Self
 

@@ -1,4 +1,4 @@
-"""Category by words, in Chinese and English (DOMAIN.md 2, POLICY.md `categories`): explainable.
+"""Category by words, in Chinese and English (docs/domain.md 2.2, docs/policy.md): explainable.
 
 Text is folded first: NFKC (full-width letters, digits and signs become plain), case, spaces. The category
 with the most different words found wins, then the one with the most letters found, then the first named.

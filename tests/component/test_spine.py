@@ -255,6 +255,16 @@ async def test_a_topic_that_was_recreated_is_an_alarm_and_not_a_silent_skip(
             await eventually(lambda: "outside the log" in " ".join(service.problems()))
 
 
+async def test_transactions_that_grow_too_old_become_smaller_until_they_fit(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+        rec.slow_over = 40
+        await service.publisher.publish([record(feedback(n), topic.name) for n in range(COUNT)])
+        await eventually(lambda: stored_is(rec, COUNT))
+        assert await letters(servers.kafka, topic.name) == [] and not service.problems()
+
+
 async def test_a_consumer_that_stops_delivering_is_restarted(servers: Servers, prefix: str) -> None:
     async with (
         topic_of_its_own(servers.kafka, 1) as topic,

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from shared import ids
 from shared.clock import SystemClock
 from shared.codec import Outgoing, encode
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TooSlow
 from shared.events import AssignmentRequested, Customer, FeedbackReceived
 from shared.handler import Batch, Decision, Emit, Handler, Refusal
 from shared.mongo import Collection, Session
@@ -52,6 +52,7 @@ class Recorder:
     collection: Collection
     failing: dict[str, Callable[[], BaseException]] = field(default_factory=dict)
     calls: int = 0
+    slow_over: int = 10**9
 
     def handler(self) -> Handler[Batch[FeedbackReceived], set[UUID], list[dict[str, Any]]]:
         return Handler(self.load, self.decide, self.store)
@@ -63,6 +64,8 @@ class Recorder:
 
     def decide(self, batch: Batch[FeedbackReceived], known: set[UUID]) -> Decision[list[dict[str, Any]]]:
         self.calls += 1
+        if len(batch.records) > self.slow_over:
+            raise TooSlow("as MongoDB ends a transaction that grew too old")
         new, events, refused, seen = [], [], [], set(known)
         for received in batch.records:
             event = received.event

@@ -1,4 +1,4 @@
-"""Whatever the order, however often: rollups moved by deltas equal a recomputation from the facts (P6)."""
+"""Whatever the order, however often: rollups moved by deltas equal a recomputation (promise P6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DOMAIN 3, examples 1-4, by name. Calendars are Mon-Fri 09:00-18:00 Asia/Shanghai unless said."""
+"""docs/domain.md 3.1 to 3.4, by name. Calendars are Mon-Fri 09:00-18:00 Asia/Shanghai unless said."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo

@@ -131,7 +131,7 @@ def test_local_times_get_their_offset(text, out):
 
 def test_every_shipped_request_finds_a_department_with_room_for_nearly_all():
     mapping, policy = load_mapping("nyc311", MAPPINGS), load_policy(ROOT / "deploy" / "policy" / "demo")
-    with (ROOT / "tests" / "data" / "nyc311.csv").open(encoding="utf-8", newline="") as file:
+    with (ROOT / "deploy" / "demo" / "nyc311.csv").open(encoding="utf-8", newline="") as file:
         bodies = [mapping.apply(row) for row in csv.DictReader(file)]
     assert len({body["external_id"] for body in bodies}) == 1000
     load: Counter[str] = Counter()

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import APIRouter, Request
+from faststream.kafka.security import parse_security
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.clock import SystemClock
 from shared.errors import PermanentError, Unavailable
 from shared.problem import MAX_ERRORS, Fault, Problem, pointer
 from shared.service import Service, create_app
-from shared.settings import Settings
+from shared.settings import KafkaSecurity, Settings
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -114,6 +115,20 @@ def test_without_authentication_only_loopback_is_served() -> None:
         Settings(port=1, host="0.0.0.0")
     assert Settings(port=1, host="::1").host == "::1"
     assert Settings(port=1, host="0.0.0.0", auth_off_behind_proxy=True).auth == "off"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "mechanism"),
+    [("PLAINTEXT", "PLAIN"), ("SSL", "PLAIN"), ("SASL_SSL", "SCRAM-SHA-256"), ("SASL_PLAINTEXT", "PLAIN")],
+)
+def test_consumers_and_producers_speak_to_a_guarded_kafka_alike(protocol: str, mechanism: str) -> None:
+    given = {"security_protocol": protocol, "sasl_mechanism": mechanism, "username": "u", "password": "p"}
+    security = KafkaSecurity.model_validate(given)
+    ours, theirs = security.options(), parse_security(security.for_faststream())
+    assert {name: theirs[name] for name in ours if name != "ssl_context"} == {
+        name: value for name, value in ours.items() if name != "ssl_context"
+    }
+    assert bool(theirs.get("ssl_context")) == ("SSL" in protocol.removeprefix("SASL"))
 
 
 def test_a_pointer_escapes_as_rfc_6901_says() -> None:

@@ -1,4 +1,4 @@
-"""Clocks: DOMAIN.md 3, examples 5 to 9."""
+"""Clocks: docs/domain.md 3.5 to 3.9."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Escalations: DOMAIN.md 3, examples 9 to 13."""
+"""Escalations: docs/domain.md 3.9 to 3.13."""
 
 from __future__ import annotations
 

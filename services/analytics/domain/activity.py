@@ -33,7 +33,7 @@ class ActivityFact(Fact, frozen=True, kw_only=True):
 
 
 def take(events: Sequence[ActivityRecorded], known: Mapping[UUID, ActivityFact]) -> Outcome:
-    """The first content of an id is its fact; the same again does nothing, another one is refused (P3)."""
+    """An id's first content is its fact; the same does nothing, another content is refused (promise P3)."""
     outcome = Outcome()
     latest = dict(known)
     for index, event in enumerate(events):

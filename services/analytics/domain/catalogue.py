@@ -1,4 +1,4 @@
-"""The KPIs: the one place that says what each figure means (DOMAIN 4).
+"""The KPIs: the one place that says what each figure means (docs/domain.md 4).
 
 GET /v1/kpis answers it and docs/kpis.md shows it. A figure is numerator / denominator x factor, where both
 are sums of counters that facts carry (rollups.py); a KPI with statistics is read from bins of seconds.

@@ -50,7 +50,7 @@ class FeedbackFact(Fact, frozen=True, kw_only=True):
 
 
 def take(events: Sequence[FeedbackReceived], known: Mapping[UUID, FeedbackFact]) -> Outcome:
-    """The first content of an id is its fact; the same again does nothing, another one is refused (P3)."""
+    """An id's first content is its fact; the same does nothing, another content is refused (promise P3)."""
     outcome = Outcome()
     latest = dict(known)
     for index, event in enumerate(events):
@@ -121,7 +121,7 @@ def _on_scale(rating: Rating) -> bool:
 
 
 def answers(rating: Rating) -> dict[str, Counters]:
-    """What an answer counts for (DOMAIN 4): NPS on 0-10 only; CSAT by its top box. CES has no KPI yet."""
+    """What an answer counts for (docs/domain.md 4): NPS on 0-10 only; CSAT by its top box. CES: none yet."""
     score, low, high = rating.score, rating.scale_min, rating.scale_max
     if rating.metric == "nps" and (low, high) == (0, 10):
         return {

@@ -1,4 +1,4 @@
-"""Facts and their counts: a rollup moves by count(new fact) - count(old fact), in integers (P6).
+"""Facts and their counts: a rollup moves by count(new fact) - count(old fact), in integers (promise P6).
 
 Every fact carries what it counts for: per KPI a moment `t` and counters `c`, and its dimensions `d`. What
 is stored with a fact is what was added to the rollups, so that it can be taken back exactly, also by a

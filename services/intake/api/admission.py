@@ -1,4 +1,4 @@
-"""Overload is answered at once: so many bytes of bodies are held at a time, and no more (P11)."""
+"""Overload is answered at once: so many bytes of bodies are held at a time, and no more (promise P11)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def check(signal: FeedbackInput | ActivityInput, now: datetime) -> list[Flaw]:
 
 
 def _rating(rating: RatingInput) -> Iterator[Flaw]:
-    """DOMAIN 4: NPS exists on 0 to 10 only; scales are stored and never mixed."""
+    """docs/domain.md 1.4: NPS exists on 0 to 10 only; scales are stored and never mixed."""
     if rating.metric == "nps":
         for name, end in (("scale_min", 0), ("scale_max", 10)):
             if getattr(rating, name) != end:

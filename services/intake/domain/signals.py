@@ -96,7 +96,7 @@ def identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> 
 
 
 def fingerprint(said: FeedbackInput | ActivityInput) -> str:
-    """16 hex digits of a hash of all that the sender said: P3 tells a repetition from a conflict by it.
+    """16 hex digits of a hash of all that the sender said; it tells a repetition from a conflict.
 
     What intake adds stays out (the time of receipt, a language found in the text), so that the same signal
     has the same fingerprint whenever it comes.

@@ -10,7 +10,7 @@ from shared.clock import Clock
 
 
 def routes(store: ClockStore, promises: Promises, clock: Clock) -> APIRouter:
-    """All routes of the service, as API.md lists them."""
+    """All routes of the service, as docs/api.md lists them."""
     router = APIRouter(tags=["sla"])
     router.include_router(reading_routes(store, promises, clock))
     router.include_router(preview_routes(promises))

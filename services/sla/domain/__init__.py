@@ -1,4 +1,4 @@
-"""Promised times as values (DOMAIN.md 3): what was promised, where a clock stands, what is due now.
+"""Promised times as values (docs/domain.md 3): what was promised, where a clock stands, what is due now.
 
 pauses      working time less the spans in which a case waited
 promise     what the policy promises a case: targets and escalation steps in business seconds

@@ -1,6 +1,6 @@
 """The clock document of a case: what was promised, what has been said, and what comes next.
 
-It carries its resolved steps, so that no old policy has to be looked up to see what is due (DESIGN.md).
+It carries its resolved steps, so that no old policy has to be looked up to see what is due (docs/sla.md).
 Times are UTC to the millisecond. A target's state:
 
 running ── due passes ──> breached ── stops ──> breached (finished)

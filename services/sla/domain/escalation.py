@@ -1,4 +1,4 @@
-"""What has come due by a moment: breaches and steps, each once, in the order of time (DOMAIN.md 3.11)."""
+"""What has come due by a moment: breaches and steps, each once, in order of time (docs/domain.md 3.11)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The snapshot holds every moment that a clock needs (shared/events.py, Case), so a snapshot that was never
 seen loses nothing: what it would have said is said from the next one. What has been said stays: a fired
 step does not fire again, a breached target keeps its promise and its due, a verdict is never changed
-(DOMAIN.md 3.6 to 3.9).
+(docs/domain.md 3.6 to 3.9).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _stops(case: Case) -> dict[Target, Stops]:
     """When each epoch of each target stopped, None for one that has not.
 
     Every reopening ends an epoch of the resolution, at the moment in which its case had been resolved.
-    The first response stops at the first public reply, or with the first resolution (DOMAIN.md 3.7).
+    The first response stops at the first public reply, or with the first resolution (docs/domain.md 3.7).
     """
     ends = [hold.start for hold in case.holds if hold.status == "resolved" and hold.end is not None]
     resolution: list[datetime | None] = [*ends[: case.reopened]]

@@ -1,4 +1,4 @@
-"""Business time with holes in it: a case that waits for somebody else is not at work (DOMAIN.md 3.5, 3.8).
+"""Business time with holes in it: a case that waits for somebody else is not at work (docs/domain.md 3.5).
 
 Moments that come out of here are rounded up to the millisecond, which is what the database keeps: nothing
 is due before it is due.

@@ -1,4 +1,4 @@
-"""What the policy promises a case: targets and steps in business seconds (POLICY.md, `sla`)."""
+"""What the policy promises a case: targets and steps in business seconds (docs/policy.md)."""
 
 from __future__ import annotations
 

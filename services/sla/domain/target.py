@@ -1,4 +1,4 @@
-"""The course of one target: planned, moved by holds, finished, cancelled, begun anew (DOMAIN.md 3.5-3.9)."""
+"""The course of one target: planned, moved by holds, finished, cancelled, begun anew (docs/domain.md 3)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _timed(
 
 
 def _is_quiet(case: Case, name: Target) -> bool:
-    """An acknowledgement ends the steps of the first response, not its promise (DOMAIN.md 3.11)."""
+    """An acknowledgement ends the steps of the first response, not its promise (docs/domain.md 3.11)."""
     return name == "first_response" and case.acknowledged_at is not None
 
 

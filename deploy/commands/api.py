@@ -1,0 +1,112 @@
+"""Requests to the services, with their errors as sentences for a person."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from deploy.commands.addresses import Addresses
+from deploy.commands.terminal import USAGE, Failure, plain
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+Parameters = dict[str, str | int | list[str]]
+
+
+def http_client(url: str) -> httpx.AsyncClient:
+    """Proxies of the environment are for the world outside, not for the loopback interface."""
+    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Api:
+    """The services of one system. Answers are decoded JSON."""
+
+    def __init__(self, addresses: Addresses, client: httpx.AsyncClient) -> None:
+        self.addresses = addresses
+        self._client = client
+
+    async def get(self, service: str, path: str, parameters: Parameters | None = None) -> Any:
+        """Raises Failure with the service's own words when it refuses, and when it does not answer."""
+        return await self._call(service, "GET", path, params=parameters or {})
+
+    async def post(self, service: str, path: str, body: Any) -> Any:
+        return await self._call(service, "POST", path, json=body)
+
+    async def pages(self, service: str, path: str, parameters: Parameters, most: int) -> list[Any]:
+        """The items of a list, page by page, until `most` are there."""
+        items: list[Any] = []
+        cursor: Parameters = {}
+        while True:
+            page = await self.get(service, path, {**parameters, "limit": 200, **cursor})
+            items += page["items"]
+            if page["next"] is None or len(items) >= most:
+                return items[:most]
+            cursor = {"cursor": page["next"]}
+
+    async def _call(self, service: str, method: str, path: str, **content: Any) -> Any:
+        url = self.addresses.url(service)
+        try:
+            response = await self._client.request(method, url + path, **content)
+        except httpx.HTTPError as error:
+            raise no_answer(service, url, error) from error
+        if response.is_error:
+            raise _refused(service, response)
+        return msgspec.json.decode(response.content)
+
+
+@asynccontextmanager
+async def opened(addresses: Addresses) -> AsyncIterator[Api]:
+    """An Api for the length of a block."""
+    first = next(iter(addresses.urls.values()))[0]
+    async with http_client(first) as client:
+        yield Api(addresses, client)
+
+
+def no_answer(service: str, url: str, error: Exception) -> Failure:
+    return Failure(
+        f"{service} at {url} does not answer ({type(error).__name__})",
+        "`cqm status` shows what is ready, `cqm logs` why it is not",
+    )
+
+
+def _refused(service: str, response: httpx.Response) -> Failure:
+    """4xx is the caller's to mend, everything else is the service's."""
+    detail, reasons = problem(response)
+    usage = response.status_code in (400, 404, 422)
+    remedy = "" if usage else "`cqm status` shows what is ready, `cqm logs` why it is not"
+    return Failure(
+        f"{service} answered {response.status_code}: {' '.join([detail, *reasons])}",
+        remedy,
+        USAGE if usage else 1,
+    )
+
+
+def problem(response: httpx.Response) -> tuple[str, list[str]]:
+    """Detail and reasons of an RFC 9457 document, whatever else the answer is."""
+    try:
+        document = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return response.reason_phrase, []
+    return plain(document.get("detail", response.reason_phrase)), reasons_of(document)
+
+
+def reasons_of(document: dict[str, Any]) -> list[str]:
+    """Each entry of `errors` as `pointer message`, with its limit."""
+    reasons = []
+    for fault in document.get("errors") or ():
+        limit = f" (limit {fault['limit']})" if fault.get("limit") is not None else ""
+        reasons.append(plain(f"{fault.get('pointer', '')} {fault.get('message', '')}{limit}".strip()))
+    return reasons

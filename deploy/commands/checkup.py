@@ -1,0 +1,44 @@
+"""What `cqm doctor` examines, and how a finding looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["ok", "note", "problem", "skipped"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`text` says what was seen, `remedy` what to do. Only a problem makes the exit code 1."""
+
+    check: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is to be examined; `kafka` and `mongo` are None where neither given nor running."""
+
+    data_dir: Path
+    policy: Path
+    kafka: str | None
+    mongo: str | None
+    security: dict[str, Any]
+    urls: dict[str, list[str]]
+    database_prefix: str
+
+    @property
+    def running(self) -> bool:
+        """Whether an instance runs in the data folder."""
+        return bool(self.urls)
+
+
+NOT_RUNNING = "neither given nor running"
+
+
+def skipped(check: str, why: str = NOT_RUNNING) -> Finding:
+    return Finding(check, "skipped", why)

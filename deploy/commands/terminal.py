@@ -1,0 +1,97 @@
+"""Where a command writes: results to stdout, progress and errors to stderr, colour only on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TextIO, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+OK, FINDING, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: well, a finding or a failure, wrong usage; 130 is the shells' word for Ctrl-C."""
+
+T = TypeVar("T")
+_WIDTH_OF_A_PIPE = 120
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of the instance (default: the user's data folder)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a script.")]
+
+
+class Failure(Exception):
+    """A foreseeable error: one sentence in `message`, what to do in `remedy`, and the exit code."""
+
+    def __init__(self, message: str, remedy: str = "", code: int = FINDING) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.code = code
+
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    sized = stream.isatty() or "COLUMNS" in os.environ
+    return Console(
+        stderr=stderr, width=None if sized else _WIDTH_OF_A_PIPE, markup=False, highlight=False, emoji=False
+    )
+
+
+out = _console(sys.stdout, stderr=False)
+err = _console(sys.stderr, stderr=True)
+
+
+def line(text: str = "", style: str | None = None) -> None:
+    """One line of the result, never broken: commands and links can be copied as they stand."""
+    out.print(text, style=style, soft_wrap=True)
+
+
+def note(text: str, style: str | None = None) -> None:
+    """A line beside the result, on stderr."""
+    err.print(text, style=style, soft_wrap=True)
+
+
+def tell_error(message: str, remedy: str = "") -> None:
+    note(f"error: {message}", "red")
+    if remedy:
+        note(f"  -> {remedy}")
+
+
+def write_json(value: Any) -> None:
+    """The whole result as one JSON document."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A plain table; `right` names the columns of numbers."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        number = column in right
+        made.add_column(column, justify="right" if number else "left", no_wrap=number)
+    return made
+
+
+def plain(text: Any) -> str:
+    """Text of others without what would steer the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """An async command from its first line to its last."""
+    return asyncio.run(work)
+
+
+def end(code: int) -> None:
+    """Leave with an exit code that is not 0."""
+    if code:
+        raise typer.Exit(code)

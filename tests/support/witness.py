@@ -1,0 +1,209 @@
+"""Collects what a run left behind in MongoDB and on Kafka, once it has come to rest, for the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.routing.domain.case_file import OPEN_STATUSES
+from shared.codec import decode
+from shared.dead_letters import letter_facts
+from shared.events import CaseChanged, EscalationRaised, TargetBreached, TargetFinished
+from shared.mongo import Document, Mongo
+from shared.policy import Policy
+from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, SLA, TOPICS, Topic
+from tests.support.figures import recomputed, rollups
+from tests.support.load import Load
+from tests.support.oracle import Link, Seen, SeenCase, Step, Told
+from tests.support.spine import eventually
+
+CONSUMERS: dict[str, tuple[Topic, ...]] = {
+    "routing": (FEEDBACK, ASSIGNMENTS, SLA),
+    "sla": (CASES,),
+    "analytics": (FEEDBACK, ACTIVITY, CASES, SLA),
+}
+Offsets = dict[TopicPartition, int]
+
+
+class Witness:
+    """Sees the databases and consumer groups of one run, and the log from where the run began."""
+
+    def __init__(self, mongo: Mongo, consumer: AIOKafkaConsumer, prefix: str, begin: Offsets) -> None:
+        self._mongo, self._consumer, self._prefix, self._begin = mongo, consumer, prefix, begin
+
+    def database(self, service: str) -> Any:
+        return self._mongo.database(f"{self._prefix}_{service}")
+
+    async def ends(self) -> Offsets:
+        return await self._consumer.end_offsets(list(self._begin))
+
+    async def fences(self, service: str, topic: Topic) -> dict[TopicPartition, Document]:
+        """The fence documents of a group; those of this run, since it has a prefix of its own."""
+        prefix = f"{self._prefix}.{service}.{short(topic)}/"
+        found = self.database(service).offsets.find({"_id": {"$regex": f"^{prefix}"}})
+        return {TopicPartition(topic.name, int(d["_id"].rpartition("/")[2])): d async for d in found}
+
+    async def behind(self, service: str, topic: Topic, ends: Offsets) -> int:
+        """Records before `ends` that the group has not done."""
+        fences = await self.fences(service, topic)
+        wanted = {partition: end for partition, end in ends.items() if partition.topic == topic.name}
+        return sum(max(0, end - (fences[partition]["next"] or 0)) for partition, end in wanted.items())
+
+    async def recovery(self, service: str, topic: Topic, within: float = 40.0) -> float:
+        """Seconds from now until the group has done all that is on its topic now."""
+        clock = asyncio.get_running_loop()
+        ends, began = await self.ends(), clock.time()
+
+        async def done() -> bool:
+            return await self.behind(service, topic, ends) == 0
+
+        try:
+            await eventually(done, within=within)
+        except AssertionError:
+            stuck = await self.fences(service, topic)
+            where = {p.partition: (stuck[p]["next"], end, stuck[p]["epoch"]) for p, end in ends.items()
+                     if p.topic == topic.name and (stuck[p]["next"] or 0) < end}  # fmt: skip
+            raise AssertionError(f"{service} is behind on {topic.name} after {within:g} s: {where}") from None
+        return clock.time() - began
+
+    async def rest(self, within: float = 60.0) -> None:
+        """Wait until everything is done and nothing more comes: no lag, no timer, nothing unsaid, twice."""
+        last: list[object] = []
+
+        async def resting() -> bool:
+            nonlocal last
+            state = await self._state()
+            calm, last = state == last and not state[0], state
+            return calm
+
+        try:
+            await eventually(resting, within=within)
+        except AssertionError:
+            raise AssertionError(f"no rest within {within:g} s: {last[0]}") from None
+
+    async def _state(self) -> list[object]:
+        """What is still to be done, by name; then the ends of the log, which move while something is."""
+        ends = await self.ends()
+        waiting: dict[str, int] = {}
+        for service, topics in CONSUMERS.items():
+            for topic in topics:
+                waiting[f"{service} of {topic.name}"] = await self.behind(service, topic, ends)
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        waiting["timers"] = await self.database("sla").clocks.count_documents({"next_at": {"$lt": soon}})
+        waiting["unsaid"] = await self._unsaid()
+        return [{name: count for name, count in waiting.items() if count}, ends]
+
+    async def _unsaid(self) -> int:
+        return int(await self.database("routing").case_history.count_documents({"outbox": {"$exists": True}}))
+
+    # --- what was left behind ------------------------------------------------------------------------
+
+    async def seen(self, load: Load, policy: Policy) -> Seen:
+        seen = Seen(load.sent, load.acknowledged, load.answered, unsaid=await self._unsaid())
+        await self._routing(seen, policy)
+        await self._others(seen)
+        await self._log(seen)
+        return seen
+
+    async def _routing(self, seen: Seen, policy: Policy) -> None:
+        routing = self.database("routing")
+        seen.outcomes = {d["_id"]: d["state"] async for d in routing.feedback.find()}
+        async for d in routing.cases.find():
+            owner = d.get("owner", "")
+            weight = policy.load[d["priority"]] if owner and d["status"] in OPEN_STATUSES else 0
+            feedback = tuple(d["feedback_ids"])
+            seen.cases[d["_id"]] = SeenCase(d["version"], d["department"], owner, weight, feedback)
+        async for d in routing.case_history.find():
+            link = Link(d["version"], d["previous"], d["hash"])
+            seen.history.setdefault(d["case_id"], []).append(link)
+            if escalation := d["change"].get("data", {}).get("escalation"):
+                seen.obeyed.append(UUID(escalation))
+        async for d in routing.pools.find():
+            for owner, seat in d["seats"].items():
+                seen.pools[d["_id"], owner] = seat.get("load", 0)
+
+    async def _others(self, seen: Seen) -> None:
+        sla, analytics = self.database("sla"), self.database("analytics")
+        seen.clocks = {d["_id"]: d["case_version"] async for d in sla.clocks.find()}
+        seen.kept_steps = [d["event_id"] async for d in sla.escalations.find()]
+        facts = analytics.feedback_facts.find({"said": {"$ne": None}}, {"_id": 1})
+        seen.facts = {d["_id"] async for d in facts}
+        seen.case_facts = {d["_id"]: d["version"] async for d in analytics.case_facts.find()}
+        seen.rollups, seen.recomputed = await rollups(analytics, ""), await recomputed(analytics, "")
+
+    async def _log(self, seen: Seen) -> None:
+        async for record in self._records(await self.ends()):
+            if record.topic == DEAD_LETTERS.name:
+                letter = letter_facts(record.headers)
+                if letter["group"].startswith(self._prefix):
+                    seen.dead_letters.append(f"{letter['id']}: {letter['reason']} {letter['detail']}")
+            elif record.topic in (CASES.name, SLA.name):
+                _note(seen, record)
+
+    async def _records(self, ends: Offsets) -> AsyncIterator[Any]:
+        for partition, offset in self._begin.items():
+            self._consumer.seek(partition, offset)
+        left = {partition for partition, end in ends.items() if end > self._begin[partition]}
+        while left:
+            for partition, records in (await self._consumer.getmany(timeout_ms=500)).items():
+                for record in records:
+                    yield record
+                if records[-1].offset + 1 >= ends[partition]:
+                    left.discard(partition)
+
+
+def _note(seen: Seen, record: Any) -> None:
+    event, _ = decode(record.value, record.headers)
+    published = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    match event:
+        case CaseChanged(case=case):
+            seen.changes.append(Told(event.id, (case.id, case.version)))
+        case EscalationRaised():
+            about = (event.case_id, event.target, event.epoch, event.step, event.repetition)
+            seen.steps.append(Step(Told(event.id, about), event.step_at, event.at, published))
+        case TargetBreached():
+            told = Told(event.id, (event.case_id, event.target, event.epoch))
+            seen.breaches.append(Step(told, event.due_at, event.at, published))
+        case TargetFinished():
+            seen.finished.append(Told(event.id, (event.case_id, event.target, event.epoch)))
+
+
+def short(topic: Topic) -> str:
+    """The topic's name as consumer groups carry it."""
+    return topic.name.removeprefix("cqm.").removesuffix(".v1")
+
+
+@asynccontextmanager
+async def witnessing(kafka: str, mongo_uri: str, prefix: str) -> AsyncIterator[Witness]:
+    """A witness of a run that is about to begin: its consumer groups start at the ends of the log."""
+    mongo, consumer = (
+        Mongo(mongo_uri),
+        AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest"),
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic.name, n) for topic in TOPICS for n in range(topic.partitions)]
+        consumer.assign(partitions)
+        witness = Witness(mongo, consumer, prefix, await consumer.end_offsets(partitions))
+        await _begin_at_the_ends(witness, prefix, await witness.ends())
+        yield witness
+    finally:
+        await consumer.stop()
+        mongo.close()
+
+
+async def _begin_at_the_ends(witness: Witness, prefix: str, ends: Offsets) -> None:
+    for service, topics in CONSUMERS.items():
+        fences = [
+            {"_id": f"{prefix}.{service}.{short(topic)}/{topic.name}/{partition.partition}",
+             "epoch": 0, "next": end, "pending": None}
+            for topic in topics
+            for partition, end in ends.items() if partition.topic == topic.name
+        ]  # fmt: skip
+        await witness.database(service).offsets.insert_many(fences)

@@ -1,0 +1,182 @@
+"""What commands show: figures, logs, topics, metrics pages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.commands.addresses import Addresses
+from deploy.commands.api import Api
+from deploy.commands.cluster import Cluster, FoundTopic, compare
+from deploy.commands.kpi import bar, show_figure, span_text, value_text
+from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
+from deploy.commands.status import statuses
+from deploy.commands.terminal import Failure
+from deploy.local.folder import DataFolder
+from shared.topics import FEEDBACK, TOPICS
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(None, "count", "-"), (1000, "count", "1,000"), (0.825, "ratio", "82.5 %"), (-12.5, "points", "-12.5"),
+     (90.0, "seconds", "1.5 min"), (7200, "seconds", "2.0 h"), (0, "ratio", "0.0 %")],
+)  # fmt: skip
+def test_a_figure_is_written_in_its_unit(value: float | None, unit: str, text: str) -> None:
+    assert value_text(value, unit) == text
+
+
+def test_spans_take_the_largest_unit_that_fits() -> None:
+    assert [span_text(seconds) for seconds in (0.5, 60, 3600, 86_400)] == [
+        "0.5 s",
+        "1.0 min",
+        "1.0 h",
+        "1.0 d",
+    ]
+
+
+def test_bars_are_in_proportion_and_never_vanish_for_a_value() -> None:
+    assert bar(10, 10) == "█" * 30
+    assert bar(5, 10) == "█" * 15
+    assert bar(0.001, 10) == "▏"
+    assert bar(None, 10) == bar(-3, 10) == bar(0, 0) == ""
+
+
+def point(value: float | None, start: str = "2026-03-02T00:00:00Z") -> dict[str, Any]:
+    return {"start": start, "value": value, "n": 1, "numerator": 1, "denominator": None}
+
+
+def test_a_figure_by_a_dimension_is_listed_from_the_largest(capsys: pytest.CaptureFixture[str]) -> None:
+    series = [
+        {"key": {"channel": name}, "points": [point(value)]} for name, value in (("web", 1), ("phone", 9))
+    ]
+    show_figure({"name": "feedback_volume", "unit": "count", "total": point(10), "series": series})
+    shown = capsys.readouterr().out
+    assert shown.startswith("feedback_volume: 10 (n = 1)")
+    assert shown.index("phone") < shown.index("web")
+
+
+LINE = {"at": "2026-03-02T01:02:03.456789Z", "level": "warning", "event": "waiting_for", "what": "Kafka",
+        "service": "sla", "pid": 7, "logger": "cqm.service"}  # fmt: skip
+
+
+def test_a_json_line_is_rendered_for_a_person() -> None:
+    assert (
+        Entry.of("sla", json.dumps(LINE)).render(named=True)
+        == "01:02:03.456 sla warning waiting_for what=Kafka"
+    )
+
+
+def test_a_line_of_kafka_is_shown_as_it_is_without_what_steers_the_terminal() -> None:
+    assert Entry.of("kafka", "[x] started \x1b[0m").render(named=False) == "[x] started \ufffd[0m"
+
+
+def test_a_line_without_a_time_stays_behind_the_one_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "sla.log"
+    file.write_text(json.dumps(LINE) + "\nTraceback\n")
+    assert [at for at, _ in entries(file, 10)] == [LINE["at"], LINE["at"]]
+
+
+def test_the_last_lines_are_read_from_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_text("".join(f"{n} {'x' * 100}\n" for n in range(5000)))
+    assert [line.split()[0] for line in last_lines(file, 3)] == ["4997", "4998", "4999"]
+    assert len(last_lines(file, 100_000)) == 5000
+    assert last_lines(file, 0) == []
+
+
+def test_a_log_is_followed_in_whole_lines_and_across_its_replacement(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(b"old\n")
+    tail = Tail(file, 4)
+    with file.open("ab") as log:
+        log.write("one\n破".encode()[:-1])
+    assert list(tail.new_lines()) == ["one"]
+    with file.open("ab") as log:
+        log.write("破\n".encode()[2:])
+    assert list(tail.new_lines()) == ["破"]
+    file.write_bytes(b"new\n")
+    assert list(tail.new_lines()) == ["new"]
+
+
+def test_logs_of_a_service_are_those_of_all_its_replicas(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path).create()
+    for name in ("intake", "routing", "routing-1", "kafka"):
+        folder.log(name).write_text("")
+    assert [file.stem for file in log_files(folder, "routing")] == ["routing", "routing-1"]
+    assert [file.stem for file in log_files(folder, None)] == ["intake", "routing", "routing-1"]
+    assert [file.stem for file in log_files(folder, "kafka")] == ["kafka"]
+    with pytest.raises(Failure, match="there are intake, kafka"):
+        log_files(folder, "nope")
+
+
+def found(topic: Any, brokers: int, **changes: Any) -> FoundTopic:
+    values = {"partitions": topic.partitions, "replicas": 1, "under_replicated": 0,
+              "config": topic.config(2 if brokers >= 3 else 1)}  # fmt: skip
+    return FoundTopic(**{**values, **changes})
+
+
+def test_topics_as_wanted_are_ok() -> None:
+    cluster = Cluster(1, 1, {topic.name: found(topic, 1) for topic in TOPICS})
+    assert {row.state for row in compare(cluster)} == {"ok"}
+
+
+def test_what_differs_from_the_table_is_named() -> None:
+    config = {**FEEDBACK.config(2), "retention.ms": "1000"}
+    cluster = Cluster(3, 1, {FEEDBACK.name: found(FEEDBACK, 3, partitions=3, config=config)})
+    rows = {row.name: row for row in compare(cluster)}
+    assert rows[FEEDBACK.name].differences == [
+        "3 partitions instead of 12", "retention.ms is 1000 instead of -1",
+    ]  # fmt: skip
+    assert all(row.state == "missing" for name, row in rows.items() if name != FEEDBACK.name)
+
+
+METRICS = """\
+# TYPE cqm_stream_lag_records gauge
+cqm_stream_lag_records{group="sla.cases"} 4.0
+cqm_stream_lag_records{group="sla.other"} 3.0
+# TYPE cqm_stream_oldest_age_seconds gauge
+cqm_stream_oldest_age_seconds{group="sla.cases"} 12.5
+# TYPE cqm_stream_dead_letters_total counter
+cqm_stream_dead_letters_total{group="sla.cases",reason="not_json"} 2.0
+# TYPE cqm_stream_stopped_partitions gauge
+cqm_stream_stopped_partitions{group="sla.cases"} 1.0
+"""
+
+
+async def test_a_service_is_summed_over_its_replicas() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/metrics":
+            return httpx.Response(200, text=METRICS)
+        if request.url.port == 2:
+            return httpx.Response(503, json={"missing": ["draining"]})
+        return httpx.Response(200, json={"status": "ready"})
+
+    addresses = Addresses("x", {"sla": ("http://sla:1", "http://sla:2")}, Path())
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        sla = (await statuses(addresses, client))["sla"]
+    assert (sla.ready, sla.lag, sla.oldest_age_seconds, sla.dead_letters, sla.stopped_partitions) == (
+        False, 14, 12.5, 4, 2,
+    )  # fmt: skip
+    assert [replica.missing for replica in sla.replicas] == [[], ["draining"]]
+
+
+async def test_status_needs_an_address_per_service() -> None:
+    addresses = Addresses("x", {"sla": ("http://one",)}, Path(), one_ingress=True)
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(Failure, match="asks each service about itself"):
+            await statuses(addresses, client)
+
+
+async def test_a_refusal_is_told_in_the_services_own_words() -> None:
+    errors = [{"pointer": "?by", "message": "too many dimensions", "limit": 2}]
+    answer = httpx.Response(422, json={"detail": "It does not fit.", "errors": errors})
+    addresses = Addresses("x", {"analytics": ("http://a",)}, Path())
+    words = r"analytics answered 422: It does not fit\. \?by too many dimensions \(limit 2\)"
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+        with pytest.raises(Failure, match=words) as failed:
+            await Api(addresses, client).get("analytics", "/v1/kpis")
+    assert failed.value.code == 2
