@@ -53,6 +53,8 @@ bench: $(VENV)/.dev ## feedback per second through all four services, and each s
 docs: $(VENV)/.dev ## write again what is generated: contracts, docs/topics.md, the policy schema
 	@$(BIN)/python -m shared.contracts
 	@$(BIN)/python -m shared.policy.schema
+	@$(BIN)/python -m tests.contract.openapi
+	@$(BIN)/python -m tests.contract.metrics
 	@$(BIN)/python -m services.analytics.domain.page > docs/kpis.md
 	@$(BIN)/python -m tests.unit.test_docs
 	@$(BIN)/python -m tests.unit.test_flow

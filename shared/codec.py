@@ -110,7 +110,9 @@ def _decode_value(decoder: msgspec.json.Decoder[Event], value: bytes) -> Event:
 
 def _without_value(words: str) -> str:
     """msgspec names the path and what was expected there; only of an enum it repeats the value."""
-    what, at, path = words.partition(" - at `")
+    what, at, path = words.rpartition(" - at `")
+    if not at:
+        what, path = path, ""
     if what.startswith("Invalid enum value"):
         what = "Value is not one of those allowed"
     return f"{what}{at}{path}"[:300]

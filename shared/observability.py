@@ -86,7 +86,7 @@ STREAM_STOPPED = gauge(
 )
 STREAM_PARTITIONS = gauge("cqm_stream_assigned_partitions", "Partitions that this replica holds", ["group"])
 PUBLISHED = counter("cqm_publish_records_total", "Records that Kafka acknowledged")
-PUBLISH_SECONDS = histogram("cqm_publish_seconds", "Time until Kafka acknowledged a publication")
+PUBLISH_SECONDS = histogram("cqm_publish_batch_seconds", "Time until Kafka acknowledged a publication")
 HTTP_SECONDS = histogram("cqm_http_request_seconds", "Time to answer", ["method", "route", "status"])
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import structlog
+from bson.errors import BSONError
 from opentelemetry.trace import SpanKind
 
 from shared import observability as metrics
@@ -36,6 +37,10 @@ Record: TypeAlias = Any  # an aiokafka.ConsumerRecord, which ships no types
 Polled = Mapping[Partition, Sequence[Record]]
 L = TypeVar("L")
 C = TypeVar("C")
+
+
+UNSTORABLE = (OverflowError, BSONError)
+"""What MongoDB's format has no room for: an integer over 64 bits, a time after the year 9999 in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,10 @@ class Processor(Generic[L, C]):
             error = PermanentError("retries_exhausted", f"still failing after {attempts} attempts: {error}")
         if isinstance(error, TooMuchAtOnce):
             error = PermanentError("too_much_at_once", str(error))
+        if isinstance(error, UNSTORABLE):
+            error = PermanentError(
+                "unstorable", f"a number or a time is out of range ({type(error).__name__})"
+            )
         if isinstance(error, PermanentError):
             return await self._bury(partition, record, error, attempts)
         self._stop(partition, f"bug at offset {record.offset}: {type(error).__name__}", error)

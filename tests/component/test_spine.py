@@ -255,6 +255,18 @@ async def test_a_topic_that_was_recreated_is_an_alarm_and_not_a_silent_skip(
             await eventually(lambda: "outside the log" in " ".join(service.problems()))
 
 
+async def test_what_the_database_cannot_hold_is_a_dead_letter_and_not_a_stopped_partition(
+    servers: Servers, prefix: str
+) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+        rec.failing["huge"] = lambda: OverflowError("MongoDB can only handle up to 8-byte ints")
+        events = [feedback(n, text="huge" if n == 3 else "") for n in range(9)]
+        await service.publisher.publish([record(event, topic.name) for event in events])
+        await eventually(lambda: stored_is(rec, 8))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 1))
+        assert found[0]["reason"] == "unstorable" and not service.problems()
+
+
 async def test_transactions_that_grow_too_old_become_smaller_until_they_fit(
     servers: Servers, prefix: str
 ) -> None:

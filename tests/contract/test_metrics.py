@@ -1,0 +1,98 @@
+"""What stands in the catalogue of metrics is what /metrics shows, and what the alarms ask for is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared.observability import CATALOGUE
+from tests.contract.metrics import AREAS, FILE, area_of, exposed_name, table
+from tests.contract.wired import apps
+
+ROOT = Path(__file__).parents[2]
+NAME = re.compile(
+    r"cqm_(http|publish|stream|intake|routing|sla|analytics)(_[a-z]+)+_(total|seconds|bytes|records)"
+)
+CREATED = "_created"
+"""The client's own, beside each counter and histogram: when it began."""
+OTHER_UNITS = {
+    "cqm_stream_stopped_partitions",
+    "cqm_stream_assigned_partitions",
+    "cqm_intake_publication_signals",
+}
+"""What is counted there is itself the unit."""
+ASKED_FOR_IN = [
+    path
+    for folder in ("deploy/prometheus", "deploy/grafana")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.is_file()
+]
+
+
+async def scraped(name: str) -> dict[str, Metric]:
+    """The families of /metrics that are ours, by the name that stands there."""
+    transport = httpx.ASGITransport(app=apps()[name])
+    async with httpx.AsyncClient(transport=transport, base_url="http://cqm") as http:
+        answer = await http.get("/metrics")
+    families = text_string_to_metric_families(answer.raise_for_status().text)
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: family
+        for family in families
+        if family.name.startswith("cqm_") and not family.name.endswith(CREATED)
+    }
+
+
+@pytest.mark.parametrize("name", apps())
+async def test_the_catalogue_is_what_the_service_shows(name: str) -> None:
+    """One process holds all four here, so each page shows the metrics of all."""
+    shown = await scraped(name)
+    assert shown.keys() == {exposed_name(metric) for metric in CATALOGUE.values()}
+
+
+@pytest.mark.parametrize("metric", CATALOGUE.values(), ids=exposed_name)
+def test_a_name_says_area_noun_and_unit(metric: object) -> None:
+    name = exposed_name(metric)
+    assert NAME.fullmatch(name) or name in OTHER_UNITS, f"{name} is not cqm_AREA_NOUN_UNIT"
+    assert area_of(name) in AREAS
+    assert name.endswith("_total") == (metric.describe()[0].type == "counter")
+
+
+@pytest.mark.parametrize("metric", CATALOGUE.values(), ids=exposed_name)
+def test_a_metric_has_a_meaning_and_no_label_that_could_name_a_person(metric: object) -> None:
+    assert len(metric.describe()[0].documentation.split()) >= 3
+    allowed = {
+        "action", "door", "group", "kind_of_signal", "method", "outcome", "reason", "route", "status", "step",
+        "target", "why",
+    }  # fmt: skip
+    assert set(metric._labelnames) <= allowed, "a label has few values, and none of them is a person's"
+
+
+def test_the_document_is_that_of_the_catalogue() -> None:
+    assert FILE.read_text(encoding="utf-8") == table(), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", ASKED_FOR_IN, ids=lambda path: path.name)
+def test_dashboards_and_alarms_ask_for_metrics_that_exist(path: Path) -> None:
+    known = {exposed_name(metric) for metric in CATALOGUE.values()}
+    asked = set(
+        re.findall(r"\bcqm_(?:http|publish|stream|intake|routing|sla|analytics)_[a-z_]+", path.read_text())
+    )
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
+    assert families <= known
+
+
+def test_what_the_documents_name_exists() -> None:
+    known = {exposed_name(metric) for metric in CATALOGUE.values()}
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        named = set(
+            re.findall(
+                r"`(cqm_(?:http|publish|stream|intake|routing|sla|analytics)_[a-z_]+)", path.read_text()
+            )
+        )
+        families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
+        assert families <= known, path.name
