@@ -57,13 +57,18 @@ class Span:
 
 @dataclass
 class ExactlyOnce:
-    """The fences of one consumer group, and the transaction around its handlers' work."""
+    """The fences of one consumer group, and the transaction around its handlers' work.
+
+    The streams of one process take turns with their transactions: they write the same cases, and a
+    conflict makes a whole batch be loaded and decided again.
+    """
 
     group: str
     service: str
     mongo: Mongo
     database: Database
     publisher: Publisher
+    turn: asyncio.Lock
     positions: dict[Partition, Position] = field(default_factory=dict)
     _session: Session | None = None
 
@@ -134,7 +139,8 @@ class ExactlyOnce:
             crash_point(self.group, "in_transaction")
             return decision
 
-        decision = await transaction(await self._own_session(), body)
+        async with self.turn:
+            decision = await transaction(await self._own_session(), body)
         crash_point(self.group, "committed")
         for partition, span in spans.items():
             self.positions[partition] = Position(self.positions[partition].epoch, span.next)

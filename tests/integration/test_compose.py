@@ -187,13 +187,11 @@ async def test_a_complaint_sent_to_the_one_address_becomes_a_case_with_an_owner(
         assert answer.status_code == 202, answer.text
         feedback_id = answer.json()["id"]
 
-        async def cases() -> list[dict[str, Any]]:
-            items: list[dict[str, Any]] = (
-                await http.get("/v1/cases", params={"feedback_id": feedback_id})
-            ).json()["items"]
-            return items
+        async def owned() -> list[dict[str, Any]]:
+            answer = await http.get("/v1/cases", params={"feedback_id": feedback_id})
+            return [case for case in answer.json()["items"] if case["owner"]]
 
-        (case,) = await _until(cases, "the case is opened")
+        (case,) = await _until(owned, "the case has an owner")
         assert case["owner"]
 
         async def clock() -> bool:

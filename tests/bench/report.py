@@ -1,0 +1,107 @@
+"""What was found, for people (tables) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import chain, stages
+from tests.bench.laboratory import GENERATOR
+from tests.bench.measure import Measured
+
+
+def machine() -> dict[str, Any]:
+    """Date, size and how busy it was with other things: no figure means anything without them."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30),
+        "load_before": [round(load, 1) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+    }
+
+
+def show_machine(console: Console, found: dict[str, Any]) -> None:
+    load = ", ".join(f"{one:g}" for one in found["load_before"])
+    console.print(
+        f"{found['at']} - {found['cores']} cores, {found['memory_gb']} GB, {found['system']}, "
+        f"Python {found['python']}; load before: {load}",
+        highlight=False,
+    )
+
+
+def show_stages(console: Console, findings: list[stages.Finding]) -> None:
+    table = Table(title="Each stage alone, beside its raw limit (CPU in us per item)", title_justify="left")
+    for name in ("stage", "item"):
+        table.add_column(name)
+    for name in ("items", "items/s", "raw/s", "ratio", "service", "Kafka", "mongod", "sum", "raw sum"):
+        table.add_column(name, justify="right")
+    for finding in findings:
+        real, limit, name = finding.real, finding.raw, finding.stage.name
+        cpu = [real.cpu_us[part] for part in (name, "Kafka", "mongod")]
+        table.add_row(
+            name, finding.stage.item, f"{real.items:,}", f"{real.rate:,.0f}", f"{limit.rate:,.0f}",
+            f"{real.rate / limit.rate:.0%}", *(f"{us:.0f}" for us in cpu), f"{sum(cpu):.0f}",
+            f"{sum(limit.cpu_us.values()):.0f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def show_chain(console: Console, finding: chain.Finding) -> None:
+    whole = finding.whole
+    table = Table(
+        title=f"All four services: [bold]{whole.rate:,.0f} feedback/s[/bold] sustained "
+        f"({whole.items:,} in {whole.seconds:.1f} s, until nothing waited anywhere)",
+        title_justify="left",
+    )
+    table.add_column("process")
+    table.add_column("CPU us per feedback", justify="right")
+    table.add_column("resident MB", justify="right")
+    for name, us in sorted(whole.cpu_us.items(), key=lambda entry: -entry[1]):
+        table.add_row(name, f"{us:.0f}", f"{finding.resident_mb[name]:.0f}")
+    table.add_section()
+    table.add_row("sum", f"{sum(whole.cpu_us.values()):.0f}", f"{sum(_system(finding).values()):.0f}")
+    console.print(table)
+    console.print("[dim]Resident memory: the sum is without the generator.[/dim]")
+    console.print(
+        f"Submit to assigned at {finding.paced_rate:,.0f} feedback/s (n = {finding.assignments:,}): "
+        f"decided p50 {finding.decided.p50:.0f} ms, p99 {finding.decided.p99:.0f} ms; "
+        f"stored and on Kafka p50 {finding.told.p50:.0f} ms, p99 {finding.told.p99:.0f} ms "
+        f"(generator late by p99 {finding.late.p99:.0f} ms)",
+        highlight=False,
+    )
+
+
+def document(
+    found: dict[str, Any], alone: list[stages.Finding], whole: chain.Finding | None
+) -> dict[str, Any]:
+    """Everything as plain data; rates in items per second, CPU in microseconds per item."""
+    return {
+        "machine": found,
+        "stages": [
+            {
+                "stage": finding.stage.name,
+                "item": finding.stage.item,
+                "real": _measured(finding.real),
+                "raw": _measured(finding.raw),
+            }
+            for finding in alone
+        ],
+        "chain": whole and asdict(whole) | {"whole": _measured(whole.whole)},
+    }
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    return {"rate": measured.rate, **asdict(measured)}
+
+
+def _system(finding: chain.Finding) -> dict[str, float]:
+    return {name: mb for name, mb in finding.resident_mb.items() if name != GENERATOR}

@@ -1,0 +1,101 @@
+"""Each service alone: it drains what the service before it has said, and its limit is measured right after.
+
+One after the other on the same servers, so every stage gets the real events of the stage before.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, FEEDBACK, SLA, Topic
+from tests.bench import raw, workload
+from tests.bench.laboratory import GENERATOR, Laboratory
+from tests.bench.measure import Measured, until_settled
+from tests.bench.posting import Poster
+
+LINES = 500
+RUN = "stages"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A service; an `item` is a record of one of `counted`, `says` and `collections` are what it makes."""
+
+    name: str
+    item: str
+    reads: tuple[Topic, ...]
+    counted: tuple[Topic, ...]
+    says: tuple[Topic, ...] = ()
+    collections: tuple[str, ...] = ()
+
+
+INTAKE = Stage("intake", "feedback", (), ())
+CONSUMING = (
+    Stage(
+        "routing",
+        "feedback",
+        (FEEDBACK, ASSIGNMENTS, SLA),
+        (FEEDBACK,),
+        (CASES, ASSIGNMENTS),
+        ("feedback", "cases", "case_history"),
+    ),
+    Stage("sla", "case event", (CASES,), (CASES,), (SLA,), ("clocks", "escalations")),
+    Stage(
+        "analytics",
+        "event",
+        (FEEDBACK, ACTIVITY, CASES, SLA),
+        (FEEDBACK, ACTIVITY, CASES, SLA),
+        (),
+        ("feedback_facts", "activity_facts", "case_facts", "target_facts"),
+    ),
+)
+STAGES = (INTAKE, *CONSUMING)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A stage beside its limit. CPU shares of a raw stage have the same names."""
+
+    stage: Stage
+    real: Measured
+    raw: Measured
+
+
+async def measure(lab: Laboratory, count: int, last: str) -> AsyncIterator[Finding]:
+    """The stages in order up to `last`, `count` feedback each, as they are done."""
+    await raw.make_scrap_topic(lab)
+    bodies = workload.bodies(count, LINES, run=RUN)
+    yield await _intake(lab, bodies)
+    for stage in CONSUMING:
+        if last in [earlier.name for earlier in STAGES[: STAGES.index(stage)]]:
+            return
+        yield await _consuming(lab, stage)
+
+
+async def _intake(lab: Laboratory, bodies: list[bytes]) -> Finding:
+    service = await lab.start(INTAKE.name)
+    await service.until_ready(service.start_seconds)
+    async with Poster(service.url) as poster:
+        first = await poster.mark(lab)
+        await poster.flood(bodies)
+        last = await poster.mark(lab)
+    await lab.stop(INTAKE.name)
+    real = Measured.between(first, last, poster.accepted)
+    return Finding(INTAKE, real, await raw.replay_intake(lab, bodies))
+
+
+async def _consuming(lab: Laboratory, stage: Stage) -> Finding:
+    await lab.start(stage.name)
+    first, last = await until_settled(lab, {stage.name: stage.reads})
+    await lab.stop(stage.name)
+    names = {topic.name for topic in stage.counted}
+    items = [sum(n for (_, topic), n in sample.done.items() if topic in names) for sample in (first, last)]
+    real = Measured.between(first, last, items[1] - items[0])
+    real.cpu_us.pop(GENERATOR)
+    work = await raw.collect(lab, stage.name, stage.counted, stage.says, stage.collections)
+    gc.freeze()  # the documents are ballast that a service would not have
+    limit = await raw.replay(lab, stage.name, work)
+    gc.unfreeze()
+    return Finding(stage, real, limit)
