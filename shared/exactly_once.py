@@ -1,6 +1,6 @@
 """Exactly-once effects on at-least-once delivery: the one mechanism of routing, sla and analytics.
 
-Per poll, one MongoDB transaction: load, decide (pure), store, and last the fence, which for every
+Per poll, one MongoDB transaction: load, decide (pure), the fence, and store. The fence for every
 partition moves `next` on only if this replica still holds the partition's epoch, and leaves the outgoing
 events there as `pending`. After the commit the pending events are published, and only then is the next
 batch begun, whose fence overwrites them. A crash anywhere leaves either nothing or a fence document from
@@ -17,16 +17,18 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 from bson import Binary
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from shared.codec import Outgoing, encode
 from shared.crash import crash_point
-from shared.errors import Fenced
+from shared.errors import Fenced, Unavailable
 from shared.handler import Decision, Handler, Partition, Refusal
-from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
+from shared.mongo import Database, Document, Mongo, Session, driver_errors, ending_after, transaction
 from shared.publish import Publisher
 
 PENDING_LIMIT_BYTES = 12_000_000
@@ -83,10 +85,14 @@ class ExactlyOnce:
 
         Whoever held them before is fenced from this moment. Raises Unavailable; repeating it is safe.
         """
-        session_id = (await self._own_session()).session_id["id"]  # type: ignore[index]  # a property
-        await asyncio.gather(*(self._claim(partition, session_id) for partition in partitions))
+        session: Binary = (await self._own_session()).session_id["id"]  # type: ignore[index]  # a property
+        claims = (self._claim(partition, session.as_uuid()) for partition in partitions)
+        # all have ended before any is tried again: a straggler would put an old epoch over the new one
+        for outcome in await asyncio.gather(*claims, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-    async def _claim(self, partition: Partition, session_id: Binary) -> None:
+    async def _claim(self, partition: Partition, session_id: UUID) -> None:
         fence = await self._raise_epoch(partition, session_id)
         await self._publish_pending(fence)
         self.positions[partition] = Position(fence["epoch"], fence.get("next"))
@@ -134,8 +140,9 @@ class ExactlyOnce:
             crash_point(self.group, "decided")
             pending.clear()
             pending.update(self._outgoing(decision, spans, refuse))
-            await handler.store(decision.changes, session)
+            # the first write: a transaction that was left open is found by its fence, or has locked nothing
             await self._fence(spans, pending, session)
+            await handler.store(decision.changes, session)
             crash_point(self.group, "in_transaction")
             return decision
 
@@ -193,32 +200,45 @@ class ExactlyOnce:
             self._session = await self.mongo.start_session()
         return self._session
 
-    async def _raise_epoch(self, partition: Partition, session_id: Binary) -> Document:
+    async def _raise_epoch(self, partition: Partition, session_id: UUID) -> Document:
         """An owner that was killed inside a transaction leaves its fence locked until the server's
         transactionLifetimeLimitSeconds (60 by default); its session is ended instead of waited for."""
-        try:
-            async with asyncio.timeout(_LOCKED_AFTER_SECONDS):
-                return await self._increment(partition, session_id)
-        except TimeoutError:
+        while True:
             with driver_errors():
-                stuck = await self.database.offsets.find_one({"_id": self._id(partition)})
-            if stuck and stuck.get("session") not in (None, session_id):
-                await self.mongo.kill_session(stuck["session"])
-            return await self._increment(partition, session_id)
+                fence = await self.database.offsets.find_one({"_id": self._id(partition)})
+            try:
+                with ending_after(_LOCKED_AFTER_SECONDS):
+                    raised = await self._raised(partition, fence, session_id)
+            except Unavailable:
+                if fence and fence.get("session") not in (None, session_id):
+                    await self.mongo.kill_session(fence["session"])
+                raised = await self._raised(partition, fence, session_id)
+            if raised is not None:
+                return raised
 
-    async def _increment(self, partition: Partition, session_id: Binary) -> Document:
+    async def _raised(
+        self, partition: Partition, fence: Document | None, session_id: UUID
+    ) -> Document | None:
+        """The fence with the epoch after the one that was read; None when another claim came first.
+
+        What was read is the condition, because an operation outlives its cancelled caller (the driver's
+        thread goes on): one that comes late may not raise the epoch over the head of a later claim.
+        """
+        claimed = {"epoch": (fence["epoch"] if fence else 0) + 1, "session": session_id}
+        offsets = self.database.offsets
         with driver_errors():
-            fence: Document = await self.database.offsets.find_one_and_update(
-                {"_id": self._id(partition)},
-                {
-                    "$inc": {"epoch": 1},
-                    "$set": {"session": session_id},
-                    "$setOnInsert": {"next": None, "pending": None},
-                },
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
+            if fence is None:
+                first = {"_id": self._id(partition), "next": None, "pending": None, **claimed}
+                try:
+                    await offsets.insert_one(first)
+                except DuplicateKeyError:
+                    return None
+                return first
+            unchanged = {"_id": fence["_id"], "epoch": fence["epoch"]}
+            found: Document | None = await offsets.find_one_and_update(
+                unchanged, {"$set": claimed}, return_document=ReturnDocument.AFTER
             )
-        return fence
+            return found
 
     async def _publish_pending(self, fence: Document) -> None:
         await self.publisher.publish(_unpack(fence.get("pending")))

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC
 from typing import Any, TypeVar
+from uuid import UUID
 
-from bson import CodecOptions
+import pymongo
+from bson import Binary, CodecOptions
 from bson.binary import UuidRepresentation
 from motor.motor_asyncio import (
     AsyncIOMotorClient,
@@ -87,10 +89,10 @@ class Mongo:
             hello = await self._client.admin.command("hello")
         return hello["localTime"].replace(tzinfo=UTC)
 
-    async def kill_session(self, session_id: Any) -> None:
+    async def kill_session(self, session_id: UUID) -> None:
         """End another process's session, and with it the transaction that it left open."""
         with driver_errors():
-            await self._client.admin.command("killSessions", [{"id": session_id}])
+            await self._client.admin.command("killSessions", [{"id": Binary.from_uuid(session_id)}])
 
     async def start_session(self) -> Session:
         """A session of one's own; end it with `end_session`."""
@@ -122,6 +124,16 @@ async def transaction(session: Session, body: Callable[[Session], Coroutine[Any,
             write_concern=WriteConcern("majority"),
             read_preference=ReadPreference.PRIMARY,
         )
+
+
+@contextmanager
+def ending_after(seconds: float) -> Iterator[None]:
+    """Operations begun in this block are ended after `seconds` by the server itself and raise Unavailable.
+
+    Giving up on this side only would leave each of them in one of the driver's few threads.
+    """
+    with pymongo.timeout(seconds):
+        yield
 
 
 @contextmanager

@@ -155,6 +155,9 @@ class Service:
             try:
                 await self._stopping.wait()
             finally:
+                for stream in self.streams:
+                    # before the ticks are cancelled, or a batch would overwrite what one has left pending
+                    stream.processor.draining.set()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from logging import CRITICAL, WARNING
 from typing import Any
 
 import structlog
@@ -31,6 +32,8 @@ from shared.topics import Topic
 log = structlog.get_logger("cqm.stream")
 
 COMMIT_DEADLINE_SECONDS = 5.0
+FILL_DEADLINE_SECONDS = 0.1
+"""In a rebalance getmany waits for its end, and the rebalance for the end of the batch in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,11 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if not self.pace.window or len(records) * 2 >= self.pace.max_records or self.consumer is None:
             return records
         await asyncio.sleep(self.pace.window)  # the batching window, like a producer's linger
-        more = await self.consumer.getmany(timeout_ms=5, max_records=room)
+        try:
+            async with asyncio.timeout(FILL_DEADLINE_SECONDS):
+                more = await self.consumer.getmany(timeout_ms=5, max_records=room)
+        except TimeoutError:
+            return records
         for some in more.values():
             records.extend(some)
         return records
@@ -218,10 +225,14 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                     await self.processor.exactly_once.claim(sorted(self.unclaimed))
                     await self._take_up(assigned)
                 self.unclaimed.clear()
-            except (TransientError, KafkaError, TimeoutError) as error:
+            except Exception as error:  # whatever it is: partitions that nobody claims must not fall silent
                 attempt += 1
                 self.processor.away = str(error) or type(error).__name__
-                log.warning("claim_failed", group=self.group, why=self.processor.away, attempt=attempt)
+                is_bug = not isinstance(error, TransientError | KafkaError | TimeoutError)
+                log.log(
+                    CRITICAL if is_bug else WARNING, "claim_failed", group=self.group,
+                    why=self.processor.away, attempt=attempt, exc_info=error if is_bug else None,
+                )  # fmt: skip
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt))  # backoff
         self.processor.away = ""
         self.joined = True
