@@ -203,8 +203,7 @@ def serve(build: Callable[[], FastAPI], settings: Settings) -> None:
     """Run one service until SIGTERM: `python -m services.<name>`.
 
     What was built at start lives as long as the process: it is taken out of the garbage collector's sight,
-    and the young generation is sized for batches of thousands of objects (collecting at every 700th new one
-    took a third to a half of the time of a decision; docs/performance.md).
+    and the young generation is sized for batches of thousands of objects instead of 700.
     """
     app = build()
     gc.collect()

@@ -73,7 +73,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             group_id=self.group,
             batch=True,
             max_records=self.pace.max_records,
-            batch_timeout_ms=20,
+            batch_timeout_ms=50,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             listener=self,
