@@ -25,7 +25,7 @@ WORDS = (
     "the box was crushed", "never arrived", "missing parcel", "wrong item", "it stopped working", "rude",
     "refund please", "password", "loud music", "blocked driveway", "water leak", "no heat",
 )  # fmt: skip
-HARM = (("critical", "high"), ("high", "medium"), ("medium", "medium"), ("low", "low"), ("", ""))
+HARM = (("critical", "high"), ("high", "medium"), *[("medium", "medium"), ("low", "low")] * 5)
 ACTIONS: tuple[dict[str, Any], ...] = (
     {"action": "acknowledge"},
     {"action": "reply", "text": "we look into it"},

@@ -1,0 +1,102 @@
+"""The oracle of the fault tests can fail: each planted violation is found, and a clean run has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+import pytest
+
+from services.analytics.domain.rollups import RollupKey
+from tests.support.oracle import Link, Seen, SeenCase, Step, Told, violations
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+KEY = RollupKey("case_volume", "", "", 492_000, "")
+
+
+def an_id(name: str) -> UUID:
+    return uuid5(UUID(int=0), name)
+
+
+CASE, PRAISE, COMPLAINT, OTHER = (an_id(name) for name in ("case", "praise", "complaint", "other"))
+
+
+def escalation(name: str = "step", *, at: datetime = NOON, published: datetime = NOON) -> Step:
+    told = Told(an_id(name), (CASE, "first_response", 0, 1, 0))
+    return Step(told, NOON, at, published)
+
+
+def clean() -> Seen:
+    """Two feedback, one case at version 2 with an owner, one escalation, said twice as is allowed."""
+    first, second = Told(an_id("v1"), (CASE, 1)), Told(an_id("v2"), (CASE, 2))
+    return Seen(
+        sent={PRAISE, COMPLAINT},
+        acknowledged={PRAISE, COMPLAINT},
+        answered={(CASE, 2)},
+        outcomes={PRAISE: "recorded", COMPLAINT: "case"},
+        facts={PRAISE, COMPLAINT},
+        cases={CASE: SeenCase(2, "logistics", "chen", 3, (COMPLAINT,))},
+        history={CASE: [Link(1, "", "a"), Link(2, "a", "b")]},
+        changes=[first, second, second],
+        case_facts={CASE: 2},
+        clocks={CASE: 2},
+        steps=[escalation(), escalation()],
+        breaches=[Step(Told(an_id("breach"), (CASE, "first_response", 0)), NOON, NOON, NOON)],
+        finished=[Told(an_id("finished"), (CASE, "first_response", 0))],
+        kept_steps=[an_id("step")],
+        obeyed=[an_id("step")],
+        pools={("logistics", "chen"): 3, ("logistics", "zhao"): 0},
+        rollups={KEY: {"n": 1}},
+        recomputed={KEY: {"n": 1}},
+    )
+
+
+PLANTED: dict[str, Callable[[Seen], object]] = {
+    "acknowledged, no outcome": lambda seen: seen.outcomes.pop(PRAISE),
+    "acknowledged, no fact": lambda seen: seen.facts.discard(PRAISE),
+    "outcome of a feedback that nobody sent": lambda seen: seen.outcomes.update({OTHER: "recorded"}),
+    "fact of a feedback that nobody sent": lambda seen: seen.facts.add(OTHER),
+    "more than one case": lambda seen: seen.cases.update({OTHER: SeenCase(0, "", "", 0, (COMPLAINT,))}),
+    "which does not list it": lambda seen: seen.outcomes.update({PRAISE: "joined"}),
+    "with another outcome": lambda seen: seen.outcomes.update({COMPLAINT: "recorded"}),
+    "has versions [1]": lambda seen: seen.history[CASE].pop(),
+    "has versions [1, 2, 2]": lambda seen: seen.history[CASE].append(Link(2, "a", "b")),
+    "does not follow": lambda seen: seen.history.update({CASE: [Link(1, "", "a"), Link(2, "x", "b")]}),
+    "history of a case that is not stored": lambda seen: seen.history.update({OTHER: []}),
+    "changes: different events": lambda seen: seen.changes.append(Told(OTHER, (CASE, 2))),
+    "changes: one id": lambda seen: seen.changes.append(Told(an_id("v1"), (CASE, 2))),
+    "never told": lambda seen: seen.changes.pop(0),
+    "told and is not stored": lambda seen: seen.changes.append(Told(OTHER, (CASE, 3))),
+    "analytics has another version": lambda seen: seen.case_facts.update({CASE: 1}),
+    "sla has another version": lambda seen: seen.clocks.clear(),
+    "answered 200": lambda seen: seen.answered.add((CASE, 3)),
+    "escalations: different events": lambda seen: seen.steps.append(escalation("again")),
+    "decided early": lambda seen: seen.steps.append(escalation(at=NOON - timedelta(milliseconds=1))),
+    "published early": lambda seen: seen.steps.append(escalation(published=NOON - timedelta(seconds=1))),
+    "did not keep": lambda seen: seen.kept_steps.clear(),
+    "never reached Kafka": lambda seen: seen.kept_steps.append(OTHER),
+    "kept twice": lambda seen: seen.kept_steps.append(an_id("step")),
+    "obeyed more than once": lambda seen: seen.obeyed.append(an_id("step")),
+    "breaches: different events": lambda seen: seen.breaches.append(
+        Step(Told(OTHER, (CASE, "first_response", 0)), NOON, NOON, NOON)
+    ),
+    "verdicts: different events": lambda seen: seen.finished.append(Told(OTHER, (CASE, "first_response", 0))),
+    "the load of": lambda seen: seen.pools.update({("logistics", "chen"): 6}),
+    "its open cases weigh 0": lambda seen: seen.pools.update({("logistics", "zhao"): 1}),
+    "rollup that differs": lambda seen: seen.rollups.update({KEY: {"n": 2}}),
+    "dead letter": lambda seen: seen.dead_letters.append("why"),
+    "never said": lambda seen: setattr(seen, "unsaid", 1),
+}
+
+
+def test_a_run_that_kept_every_promise_is_clean_with_events_said_twice() -> None:
+    assert violations(clean()) == []
+
+
+@pytest.mark.parametrize("found", PLANTED)
+def test_a_planted_violation_is_found(found: str) -> None:
+    seen = clean()
+    PLANTED[found](seen)
+    words = found.split()[-1] if found.endswith("early") else found
+    assert any(words in broken for broken in violations(seen)), violations(seen)
