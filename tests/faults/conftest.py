@@ -27,7 +27,7 @@ class Run:
     policy: Policy
     report: Callable[[str], None]
 
-    async def verdict(self, load: Load, *, within: float = 60.0) -> None:
+    async def verdict(self, load: Load, *, within: float = 90.0) -> None:
         """Waits for rest, drains everything, and fails with all that is not as promised."""
         await self.cluster.all_ready()
         await self.witness.rest(within)

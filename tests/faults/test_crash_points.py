@@ -15,7 +15,7 @@ from tests.support.faults import SESSION_TIMEOUT, Replica
 from tests.support.load import under_load
 from tests.support.witness import short
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 VICTIMS: tuple[tuple[str, Topic, tuple[str, ...]], ...] = (
     ("routing", FEEDBACK, POINTS),

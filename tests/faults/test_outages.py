@@ -12,9 +12,10 @@ from tests.faults.conftest import Run
 from tests.faults.test_rebalance import recovered
 from tests.support.load import under_load
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
-RESUME_SECONDS = 30.0
+RESUME_SECONDS = 90.0
+"""Until it counts as not coming back at all; how long it takes is reported, not judged: cores are shared."""
 
 
 async def killed_and_back(run: Run, part: Part) -> None:

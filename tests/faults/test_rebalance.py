@@ -8,10 +8,9 @@ import pytest
 
 from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.faults.conftest import Run
-from tests.support.faults import SESSION_TIMEOUT
 from tests.support.load import under_load
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 GROUPS: tuple[tuple[str, Topic], ...] = (
     ("routing", FEEDBACK), ("routing", ASSIGNMENTS), ("sla", CASES),
@@ -22,7 +21,7 @@ SERVICES = ("routing", "sla", "analytics")
 
 async def recovered(run: Run, what: str) -> None:
     """Every group has done what was there at this moment."""
-    within = 3 * (SESSION_TIMEOUT + 5)
+    within = 90.0  # it is reported, not judged: cores are shared
     seconds = await asyncio.gather(*(run.witness.recovery(*group, within=within) for group in GROUPS))
     run.report(f"{what}: everything done after {max(seconds):.1f} s")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,13 +21,13 @@ from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, 
 from tests.support.figures import recomputed, rollups
 from tests.support.load import Load
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told
-from tests.support.spine import eventually
 
 CONSUMERS: dict[str, tuple[Topic, ...]] = {
     "routing": (FEEDBACK, ASSIGNMENTS, SLA),
     "sla": (CASES,),
     "analytics": (FEEDBACK, ACTIVITY, CASES, SLA),
 }
+LOOK_EVERY_SECONDS = 0.25
 Offsets = dict[TopicPartition, int]
 
 
@@ -55,7 +55,7 @@ class Witness:
         wanted = {partition: end for partition, end in ends.items() if partition.topic == topic.name}
         return sum(max(0, end - (fences[partition]["next"] or 0)) for partition, end in wanted.items())
 
-    async def recovery(self, service: str, topic: Topic, within: float = 40.0) -> float:
+    async def recovery(self, service: str, topic: Topic, within: float = 90.0) -> float:
         """Seconds from now until the group has done all that is on its topic now."""
         clock = asyncio.get_running_loop()
         ends, began = await self.ends(), clock.time()
@@ -64,15 +64,15 @@ class Witness:
             return await self.behind(service, topic, ends) == 0
 
         try:
-            await eventually(done, within=within)
-        except AssertionError:
+            await _until(done, within)
+        except TimeoutError:
             stuck = await self.fences(service, topic)
             where = {p.partition: (stuck[p]["next"], end, stuck[p]["epoch"]) for p, end in ends.items()
                      if p.topic == topic.name and (stuck[p]["next"] or 0) < end}  # fmt: skip
             raise AssertionError(f"{service} is behind on {topic.name} after {within:g} s: {where}") from None
         return clock.time() - began
 
-    async def rest(self, within: float = 60.0) -> None:
+    async def rest(self, within: float = 90.0) -> None:
         """Wait until everything is done and nothing more comes: no lag, no timer, nothing unsaid, twice."""
         last: list[object] = []
 
@@ -83,8 +83,8 @@ class Witness:
             return calm
 
         try:
-            await eventually(resting, within=within)
-        except AssertionError:
+            await _until(resting, within)
+        except TimeoutError:
             raise AssertionError(f"no rest within {within:g} s: {last[0]}") from None
 
     async def _state(self) -> list[object]:
@@ -172,6 +172,13 @@ def _note(seen: Seen, record: Any) -> None:
             seen.breaches.append(Step(told, event.due_at, event.at, published))
         case TargetFinished():
             seen.finished.append(Told(event.id, (event.case_id, event.target, event.epoch)))
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], within: float) -> None:
+    """Look a few times a second, for looking costs the machine under test. Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while not await condition():
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 def short(topic: Topic) -> str:
