@@ -32,6 +32,7 @@ from shared.topics import Topic
 log = structlog.get_logger("cqm.stream")
 
 COMMIT_DEADLINE_SECONDS = 5.0
+LEAVE_DEADLINE_SECONDS = 3.0
 FILL_DEADLINE_SECONDS = 0.1
 """In a rebalance getmany waits for its end, and the rebalance for the end of the batch in hand."""
 
@@ -120,15 +121,23 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self._claiming.cancel()
         async with self._busy:
             await self.commit()
-        await self.subscriber.stop()
+        await self._leave()
         await self.processor.exactly_once.close()
 
     async def restart(self) -> None:
         """Leave the group and join it again, for a consumer that has stopped delivering."""
         metrics.STREAM_RESTARTS.labels(self.group).inc()
         log.error("restarting_consumer", group=self.group)
-        await self.subscriber.stop()
+        await self._leave()
         await self.subscriber.start()
+
+    async def _leave(self) -> None:
+        """Leave the group; a client that waits for a coordinator it has lost cannot, and nobody waits for it."""
+        try:
+            async with asyncio.timeout(LEAVE_DEADLINE_SECONDS):
+                await self.subscriber.stop()
+        except TimeoutError:
+            log.error("left_without_goodbye", group=self.group)
 
     async def commit(self) -> None:
         """Tell Kafka the positions; it is only a display, the fences decide, so a failure is no harm."""

@@ -177,7 +177,7 @@ def _note(seen: Seen, record: Any) -> None:
 async def _until(condition: Callable[[], Awaitable[bool]], within: float) -> None:
     """Look a few times a second, for looking costs the machine under test. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - other processes have no event to wait for
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
