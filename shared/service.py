@@ -20,8 +20,11 @@ from fastapi_offline import FastAPIOffline
 from faststream.kafka import KafkaBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared import (
+    kafka_connection,  # noqa: F401  # mends the connections of all clients of aiokafka
+    problem,
+)
 from shared import observability as metrics
-from shared import problem
 from shared.clock import Clock
 from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce

@@ -10,7 +10,9 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-import shared.service  # noqa: F401  # with all that a service does to its clients
+from shared.clock import SystemClock
+from shared.service import Service
+from shared.settings import Settings
 
 pytestmark = pytest.mark.faults
 
@@ -32,5 +34,6 @@ async def _asked_on_a_closed_connection() -> None:
 def test_a_request_on_a_connection_that_uvloop_has_closed_is_a_lost_connection() -> None:
     """aiokafka catches OSError only (its issue 1038); a RuntimeError would end its metadata task for good:
     from then on commits hang, and the group is never joined again."""
+    Service.build("spine", Settings(), SystemClock())  # whatever a service does to its clients
     with pytest.raises(KafkaConnectionError):
         uvloop.run(_asked_on_a_closed_connection())
