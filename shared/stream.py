@@ -132,7 +132,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         await self.subscriber.start()
 
     async def _leave(self) -> None:
-        """Leave the group; a client that waits for a coordinator it has lost cannot, so nobody waits for it."""
+        """Leave the group; a client that waits for a lost coordinator cannot, so nobody waits for it."""
         try:
             async with asyncio.timeout(LEAVE_DEADLINE_SECONDS):
                 await self.subscriber.stop()
