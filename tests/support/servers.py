@@ -17,13 +17,14 @@ from docker.errors import DockerException
 from pymongo import MongoClient
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from deploy.local.ports import PortBook
 from deploy.local.servers import start_servers
 from shared.admin import ensure_topics
+from shared.errors import Unavailable
 
 KAFKA_IMAGE = os.environ.get("CQM_KAFKA_IMAGE", "apache/kafka:4.3.0")
+START_SECONDS = 90.0
 MONGO_IMAGE = os.environ.get("CQM_MONGO_IMAGE", "mongo:7.0")
 
 
@@ -71,18 +72,30 @@ def _containers(stack: ExitStack, ports: PortBook) -> Servers:
     kafka = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
     for name, value in _kraft(port).items():
         kafka = kafka.with_env(name, value)
-    stack.enter_context(kafka.waiting_for(LogMessageWaitStrategy("Kafka Server started")))
+    stack.enter_context(kafka)
     mongo = DockerContainer(MONGO_IMAGE).with_bind_ports(27017, mongo_port)
     mongo = mongo.with_command(
         "mongod --replSet rs0 --bind_ip_all --setParameter transactionLifetimeLimitSeconds=3"
     )
-    stack.enter_context(mongo.waiting_for(LogMessageWaitStrategy("Waiting for connections")))
+    stack.enter_context(mongo)
+    asyncio.run(_until_kafka_answers(f"127.0.0.1:{port}"))
     with MongoClient[dict[str, object]]("127.0.0.1", mongo_port, directConnection=True) as client:
         client.admin.command(
             "replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": "127.0.0.1:27017"}]}
         )
     uri = f"mongodb://127.0.0.1:{mongo_port}/?directConnection=true"
     return Servers(f"containers ({KAFKA_IMAGE}, {MONGO_IMAGE})", f"127.0.0.1:{port}", uri)
+
+
+async def _until_kafka_answers(bootstrap: str) -> None:
+    """What an image writes to its log differs; that it answers does not."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            try:
+                await ensure_topics(bootstrap)
+                return
+            except Unavailable:
+                await asyncio.sleep(0.5)
 
 
 def _kraft(port: int) -> dict[str, str]:
