@@ -57,9 +57,7 @@ def histogram(
     return metric
 
 
-STREAM_RECORDS = counter(
-    "cqm_stream_records_total", "Records done: processed, already_done or dead", ["group", "outcome"]
-)
+STREAM_RECORDS = counter("cqm_stream_records_total", "Records done: processed or dead", ["group", "outcome"])
 STREAM_DEAD_LETTERS = counter(
     "cqm_stream_dead_letters_total", "Records that went to the dead letters, by reason", ["group", "reason"]
 )

@@ -7,8 +7,7 @@ import base64
 import os
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event as Flag
 
@@ -123,16 +122,6 @@ class LocalKafka:
             return await kafka_answers(self.url)
 
         await poll_until(answers, self.child, timeout_seconds)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Serves at the yielded address until the block ends."""
-        try:
-            await self.spawn()
-            await self.until_ready(self.start_seconds)
-            yield self.url
-        finally:
-            await self.child.stop(self.grace_seconds)
 
     async def _jars(self) -> list[Path]:
         loop, cancelled = asyncio.get_running_loop(), Flag()

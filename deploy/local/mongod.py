@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -92,13 +91,3 @@ class LocalMongod:
             config["version"] += 1
             await client.admin.command("replSetReconfig", config, force=True)
         return False
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Serves at the yielded URI until the block ends."""
-        try:
-            await self.spawn()
-            await self.until_ready(self.start_seconds)
-            yield self.url
-        finally:
-            await self.child.stop(self.grace_seconds)

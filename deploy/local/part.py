@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from deploy.local.errors import PartFailed
@@ -26,6 +27,17 @@ class Part(Protocol):
 
     async def until_ready(self, timeout_seconds: float | None) -> None:
         """Returns when it serves. PartFailed: it ended first, or the time (None: no limit) is up."""
+
+
+@asynccontextmanager
+async def running(part: Part) -> AsyncIterator[str]:
+    """The part serves at the yielded address until the block ends."""
+    try:
+        await part.spawn()
+        await part.until_ready(part.start_seconds)
+        yield part.url
+    finally:
+        await part.child.stop(part.grace_seconds)
 
 
 async def poll_until(

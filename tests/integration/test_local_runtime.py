@@ -23,6 +23,7 @@ from deploy.local.identity import identity, is_alive
 from deploy.local.instance import Instance, read_instance
 from deploy.local.kafka import LocalKafka, kafka_answers
 from deploy.local.mongod import LocalMongod
+from deploy.local.part import running
 from deploy.local.plan import Plan
 from deploy.local.ports import PortBook
 from deploy.local.servers import Servers, running_servers, start_servers
@@ -159,8 +160,8 @@ async def test_data_survive_a_stop_a_kill_and_a_change_of_all_ports(tmp_path: Pa
 async def test_each_server_can_be_run_by_itself(tmp_path: Path) -> None:
     folder, ports = DataFolder(tmp_path).create(), PortBook(tmp_path / "ports.json")
     async with (
-        LocalKafka(folder, ports.claim("kafka"), ports.claim("controller")).running() as kafka,
-        LocalMongod(folder, ports.claim("mongo")).running() as mongo,
+        running(LocalKafka(folder, ports.claim("kafka"), ports.claim("controller"))) as kafka,
+        running(LocalMongod(folder, ports.claim("mongo"))) as mongo,
     ):
         await write(kafka, mongo)
         assert await read(kafka, mongo) == KEPT
