@@ -25,6 +25,7 @@ from shared import (
     problem,
 )
 from shared import observability as metrics
+from shared.auth import Access
 from shared.clock import Clock
 from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce
@@ -51,8 +52,9 @@ class Service:
     settings: Settings
     clock: Clock
     publisher: Publisher
+    mongo: Mongo
+    access: Access
     broker: KafkaBroker | None = None
-    mongo: Mongo | None = None
     streams: list[Stream] = field(default_factory=list)
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     prepare: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -64,14 +66,16 @@ class Service:
 
     @classmethod
     def build(cls, name: str, settings: Settings, clock: Clock, *, consumes: bool = True) -> Service:
-        """Clients of Kafka and MongoDB as the settings say; nothing is connected yet."""
+        """Clients of Kafka and MongoDB as the settings say; nothing is connected yet.
+
+        A service that does not consume starts without MongoDB, and what it keeps there waits by itself.
+        """
         metrics.configure_logging(name, settings.log)
         metrics.configure_tracing(name)
         security = settings.kafka_security
         publisher = Publisher(settings.kafka, client_id=f"cqm-{name}", security=security)
-        service = cls(name, settings, clock, publisher)
+        service = cls(name, settings, clock, publisher, Mongo(settings.mongo), Access(settings))
         if consumes:
-            service.mongo = Mongo(settings.mongo)
             service.broker = KafkaBroker(
                 settings.kafka.split(","),
                 client_id=f"cqm-{name}",
@@ -87,17 +91,11 @@ class Service:
     @property
     def database(self) -> Database:
         """The database that this service owns; no other service reads it."""
-        return self.mongo_client.database(f"{self.settings.database_prefix}_{self.name}")
-
-    @property
-    def mongo_client(self) -> Mongo:
-        """The MongoDB client of a service that keeps something there."""
-        assert self.mongo is not None, f"{self.name} keeps nothing in MongoDB"
-        return self.mongo
+        return self.mongo.database(f"{self.settings.database_prefix}_{self.name}")
 
     def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any]) -> Stream:
         """Wire one topic to one handler, as one consumer group `PREFIX.SERVICE.TOPIC`."""
-        assert self.mongo is not None and self.broker is not None, f"{self.name} does not consume"
+        assert self.broker is not None, f"{self.name} does not consume"
         short = topic.name.removeprefix("cqm.").removesuffix(".v1")
         group = f"{self.settings.database_prefix}.{self.name}.{short}"
         settings = self.settings
@@ -138,9 +136,9 @@ class Service:
     async def _live(self) -> None:
         """Connect in order, work until told to stop; then drain the streams first, the clients last."""
         async with AsyncExitStack() as stack:
-            if self.mongo is not None:
+            stack.callback(self.mongo.close)
+            if self.broker is not None:
                 await _until_there("MongoDB", self.mongo.ping)
-                stack.callback(self.mongo.close)
             await _until_there("Kafka", lambda: stack.enter_async_context(self.publisher))
             for step in self.prepare:
                 await step()

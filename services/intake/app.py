@@ -13,6 +13,11 @@ from shared.service import Service, create_app
 def build(settings: IntakeSettings | None = None, clock: Clock | None = None) -> FastAPI:
     settings = settings or IntakeSettings()
     service = Service.build("intake", settings, clock or SystemClock(), consumes=False)
-    outlet = api.Outlet(service.publisher, settings.publish_deadline)
-    budget = api.Budget(settings.in_flight_bytes)
-    return create_app(service, [api.routes(outlet, budget, service.clock, settings.body_seconds)])
+    door = api.Door(
+        api.Outlet(service.publisher, settings.publish_deadline),
+        api.Budget(settings.in_flight_bytes),
+        service.clock,
+        service.access,
+        settings.body_seconds,
+    )
+    return create_app(service, [api.routes(door)])

@@ -21,7 +21,7 @@ def build(settings: RoutingSettings | None = None, clock: Clock | None = None) -
     service = Service.build("routing", settings, clock)
     policy = load_policy(settings.policy)
     store = CaseStore(service.database)
-    actions = Actions(service.mongo_client, store, service.publisher, clock, lambda: policy)
+    actions = Actions(service.mongo, store, service.publisher, clock, lambda: policy)
 
     for topic, handler in (
         (topics.FEEDBACK, handlers.on_feedback_received(store, lambda: policy)),

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.intake.api import Budget, Outlet, routes
+from services.intake.api import Budget, Door, Outlet, routes
 from services.intake.api.batch import MAX_ITEMS
 from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
 from shared.clock import FixedClock
@@ -55,7 +55,7 @@ def client(
     clock = FixedClock(NOW)
     service = Service.build("intake", Settings(log="text"), clock, consumes=False)
     outlet = Outlet(shelf, deadline)  # type: ignore[arg-type]
-    app = create_app(service, [routes(outlet, Budget(budget), clock, seconds)])
+    app = create_app(service, [routes(Door(outlet, Budget(budget), clock, service.access, seconds))])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.intake.domain.inputs import ActivityInput, FeedbackInput, Refused
+from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
 from services.intake.domain.reading import Form
 from services.intake.domain.signals import Sender, activity_recorded, feedback_received
 from shared.codec import Outgoing, encode
@@ -37,7 +37,10 @@ class Ready(NamedTuple):
 
 def prepare(signal: Signal, raw: bytes, sender: Sender, now: datetime, traceparent: bytes) -> Ready:
     """JSON to record. Raises Refused with all that is wrong."""
-    event = signal.event(signal.form.read(raw, now), sender, now)
+    said = signal.form.read(raw, now)
+    if sender.fixed and said.source not in ("", sender.source):
+        raise Refused([Flaw(("source",), "is fixed by the caller's key", sender.source)])
+    event = signal.event(said, sender, now)
     key = (event.customer.id or str(event.id)).encode()
     record = encode(event, key=key, source="intake", at=now, traceparent=traceparent)
     return Ready(event.id, event.fingerprint, record)

@@ -32,10 +32,12 @@ S = TypeVar("S", FeedbackInput, ActivityInput)
 
 
 class Sender(NamedTuple):
-    """Who sends: `source` where the signal names none, and `key`, the parts of an Idempotency-Key."""
+    """Who sends: `source` where the signal names none (`fixed`: none but it may be named), and `key`, the
+    parts of an Idempotency-Key."""
 
     source: str
     key: tuple[str, ...] = ()
+    fixed: bool = False
 
 
 def feedback_received(said: FeedbackInput, sender: Sender, received_at: datetime) -> FeedbackReceived:
