@@ -154,7 +154,9 @@ class Case(Contract, frozen=True, kw_only=True):
     Whoever keeps the highest version per case converges under duplicates, reordering and gaps: all
     moments that a clock or a figure needs are in here, none has to be collected from earlier events.
     `opened_at` is when the customer first spoke (the past, for an import). `unanswered_since` is the
-    oldest customer message without a public reply. `holds` are in order of their start.
+    oldest customer message without a public reply. `holds` are in order of their start. `consulted` and
+    `informed` are departments and people of the policy's RACI table; responsible is the owner. `satisfied`
+    is what the customer said of the solution when the case was closed.
     """
 
     id: UUID
@@ -174,6 +176,8 @@ class Case(Contract, frozen=True, kw_only=True):
     owner: str = ""
     holder: str = ""
     accountable: str = ""
+    consulted: tuple[str, ...] = ()
+    informed: tuple[str, ...] = ()
     skills: tuple[str, ...] = ()
     customer: Customer = field(default_factory=Customer)
     product: Product = field(default_factory=Product)
@@ -181,6 +185,7 @@ class Case(Contract, frozen=True, kw_only=True):
     subject: str = ""
     feedback_ids: tuple[UUID, ...] = ()
     linked_to: UUID | None = None
+    merged_into: UUID | None = None
     policy_version: str = ""
     rule: str = ""
     reason: str = ""
@@ -195,6 +200,7 @@ class Case(Contract, frozen=True, kw_only=True):
     closed_at: Moment | None = None
     holds: tuple[Hold, ...] = ()
     reopened: int = 0
+    satisfied: bool | None = None
 
 
 class Change(Contract, frozen=True, kw_only=True):
