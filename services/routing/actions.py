@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import structlog
+from msgspec import structs
 
-from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, tell
-from services.routing.domain.lifecycle import AnyAction, act
+from services.routing.domain import action_types
+from services.routing.domain.action_types import AnyAction
+from services.routing.domain.assignment import Pool, give_by_hand, settle
+from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
+from services.routing.domain.lifecycle import Evidence, Illegal, act, check
+from services.routing.domain.merging import merge
+from services.routing.domain.roster import roster
 from services.routing.store import CaseStore, Changes, entry_id
 from shared import topics
 from shared.clock import Clock
@@ -23,6 +32,8 @@ from shared.publish import Publisher
 log = structlog.get_logger("cqm.routing.actions")
 _NO_PARTITION = Partition(topics.CASES.name, -1)
 """An action comes over HTTP: no fence keeps its events, the history entry does."""
+KEYS_KEPT = 16
+_canonical = msgspec.json.Encoder(order="deterministic")
 
 
 class NoSuchCase(CQMError):
@@ -33,8 +44,40 @@ class Stale(CQMError):
     """The case has another version than the caller believes."""
 
 
+class Reused(CQMError):
+    """The Idempotency-Key was used before, for something else."""
+
+
+class Asked(NamedTuple):
+    """An action as it came in. `version`: what the caller believes; `key`: the Idempotency-Key, or ""."""
+
+    action: AnyAction
+    actor: str
+    version: int | None = None
+    key: str = ""
+    traceparent: bytes = b""
+
+    @property
+    def mark(self) -> str:
+        """The key and what was asked by it, as a case's books keep it."""
+        said = _canonical.encode([self.actor, self.action])
+        return f"{_digest(self.key.encode())}:{_digest(said)}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+class Done(NamedTuple):
+    """What a transaction did: each step with the case before it. Without steps: it was done before."""
+
+    file: CaseFile
+    steps: list[tuple[CaseFile, Step]]
+    changes: Changes
+
+
 class Actions:
-    """What people do with cases."""
+    """What people do with cases, and what time does."""
 
     def __init__(
         self, mongo: Mongo, store: CaseStore, publisher: Publisher, clock: Clock, policy: Callable[[], Policy]
@@ -42,35 +85,105 @@ class Actions:
         self._mongo, self._store, self._publisher = mongo, store, publisher
         self._clock, self._policy = clock, policy
 
-    async def carry_out(
-        self, case_id: UUID, action: AnyAction, *, actor: str, version: int | None, traceparent: bytes
-    ) -> CaseFile:
+    async def carry_out(self, case_id: UUID, asked: Asked) -> CaseFile:
         """The case after the action; its events are on Kafka, or will be by the sweep.
 
-        Raises NoSuchCase, Stale, and what `act` raises; Unavailable when the outcome is unknown.
+        Asked again with the same key, it answers the case as it is. Raises NoSuchCase, Stale, Reused, and
+        what `act` raises; Unavailable when the outcome is unknown.
         """
-        now = self._clock.now()
+        now, policy = self._clock.now(), self._policy()
 
-        async def body(session: Session) -> tuple[Step, list[Outgoing]]:
+        async def decide(file: CaseFile, session: Session) -> Done:
+            if asked.key and _seen(file, asked):
+                return Done(file, [], Changes())
+            if asked.version is not None and asked.version != file.case.version:
+                raise Stale
+            done = await self._decide(file, asked, now, policy, session)
+            return _marked(done, asked) if asked.key else done
+
+        return await self._change(case_id, decide, asked.traceparent)
+
+    async def by_itself(self, case_id: UUID, step: Callable[[CaseFile], Step | None]) -> CaseFile:
+        """What time does with a case; `step` answers None when there is nothing to do any more."""
+
+        async def decide(file: CaseFile, session: Session) -> Done:
+            taken = step(file)
+            if taken is None:
+                return Done(file, [], Changes())
+            return Done(taken.file, [(file, taken)], Changes())
+
+        return await self._change(case_id, decide, b"")
+
+    async def _change(
+        self, case_id: UUID, decide: Callable[[CaseFile, Session], Awaitable[Done]], traceparent: bytes
+    ) -> CaseFile:
+        async def body(session: Session) -> tuple[CaseFile, list[tuple[bytes, list[Outgoing]]]]:
             file = (await self._store.files([case_id], session)).get(case_id)
             if file is None:
                 raise NoSuchCase
-            if version is not None and version != file.case.version:
-                raise Stale
-            step = act(file, action, actor=actor, at=now, causes=self._policy().causes)
-            said = [_outgoing(emit) for emit in _emits(step, file, traceparent)]
-            changes = Changes(files={case_id: step.file}, before={case_id: file.case.version})
-            await self._store.save(changes, session)
-            await self._store.save_said(step.entry, said, session)
-            return step, said
+            done = await decide(file, session)
+            said: list[tuple[bytes, list[Outgoing]]] = []
+            for before, step in done.steps:
+                done.changes.files[before.case.id] = step.file
+                done.changes.before[before.case.id] = before.case.version
+            await self._store.save(done.changes, session)
+            for before, step in done.steps:
+                outgoing = [_outgoing(emit) for emit in _emits(step, before, traceparent)]
+                await self._store.save_said(step.entry, outgoing, session)
+                said.append((entry_id(step.entry.case_id, step.entry.version), outgoing))
+            return done.file, said
 
         async with self._mongo.session() as session:
-            step, said = await transaction(session, body)
-        try:
-            await self._say(entry_id(case_id, step.file.case.version), said)
-        except TransientError as error:
-            log.warning("said_later", case=str(case_id), why=str(error))
-        return step.file
+            file, said = await transaction(session, body)
+        for entry, outgoing in said:
+            try:
+                await self._say(entry, outgoing)
+            except TransientError as error:
+                log.warning("said_later", case=str(case_id), why=str(error))
+        return file
+
+    async def _decide(
+        self, file: CaseFile, asked: Asked, now: datetime, policy: Policy, session: Session
+    ) -> Done:
+        action = asked.action
+        if isinstance(action, action_types.Assign):
+            return await self._assign(file, action, asked.actor, now, policy, session)
+        if isinstance(action, action_types.Merge):
+            check(file, action)
+            into = await self._store.find(action.into, session)
+            if into is None:
+                raise Evidence("/into", "must be the id or reference of a case")
+            gone, taken = merge(file, into, actor=asked.actor, at=now)
+            changes = Changes(moved={into.case.id: file.case.feedback_ids})
+            return Done(gone.file, [(file, gone), (into, taken)], changes)
+        step = act(file, action, actor=asked.actor, at=now, policy=policy)
+        return Done(step.file, [(file, step)], Changes())
+
+    async def _assign(
+        self,
+        file: CaseFile,
+        action: action_types.Assign,
+        actor: str,
+        now: datetime,
+        policy: Policy,
+        session: Session,
+    ) -> Done:
+        """The pool is written in the same transaction, so that its consumer cannot overbook the owner."""
+        check(file, action)
+        department = file.case.department
+        if file.books.counted.department not in ("", department):
+            raise Illegal("assign", file.case, "its former department has not let go of it yet")
+        pool = Pool((await self._store.pools([department], session)).get(department, {}))
+        there = roster(policy, department, now, await self._store.absences(session))
+        weigh = policy.load.__getitem__
+        step = give_by_hand(file, action.owner, there, pool, weigh(file.case.priority), actor=actor, now=now)
+        settled = Step(settle(step.file, pool, department, weigh), step.entry)
+        return Done(settled.file, [(file, settled)], Changes(pools={department: pool.seats}))
+
+    async def ask_for_roster(self, department: str, because: str, at: datetime) -> None:
+        """Have the department's pool look at its people and its queue. Raises Unavailable."""
+        emit = ask_for_roster(department, because, at, Cause(_NO_PARTITION))
+        await self._publisher.publish([_outgoing(emit)])
 
     async def say_unsaid(self, before: datetime) -> int:
         """Publish what a crash or an outage kept back; returns how many entries."""
@@ -85,12 +198,40 @@ class Actions:
         await self._store.said(entry)
 
 
+def _seen(file: CaseFile, asked: Asked) -> bool:
+    """Whether this was done already. Raises Reused when the key stood for something else."""
+    key = asked.mark.partition(":")[0]
+    known = next((mark for mark in file.books.keys if mark.startswith(key)), "")
+    if known and known != asked.mark:
+        raise Reused
+    return bool(known)
+
+
+def _marked(done: Done, asked: Asked) -> Done:
+    """The key is kept with the case that was asked about."""
+    (before, step), *others = done.steps
+    books = structs.replace(step.file.books, keys=(*step.file.books.keys, asked.mark)[-KEYS_KEPT:])
+    file = CaseFile(step.file.case, books)
+    return Done(file, [(before, Step(file, step.entry)), *others], done.changes)
+
+
 def _emits(step: Step, before: CaseFile, traceparent: bytes) -> list[Emit]:
+    """The step for everyone, and a request to the pool that has to give, take back, or count anew."""
     cause = Cause(_NO_PARTITION, traceparent)
-    case, at = step.file.case, step.entry.change.at
+    case, was, at = step.file.case, before.case, step.entry.change.at
     emits = [tell(step, cause)]
-    if before.is_open and not step.file.is_open:
+    if case.department != was.department:
+        # who still counts it lets go first, and passes it on
+        counting = before.books.counted.department or case.department
+        emits.append(ask_for_assignment(counting, case, "transferred", at, cause))
+    elif before.is_open and not step.file.is_open:
         emits.append(ask_for_assignment(case.department, case, "ended", at, cause))
+    elif step.file.is_open and not before.is_open:
+        emits.append(ask_for_assignment(case.department, case, "reopened", at, cause))
+    elif case.owner != was.owner:
+        emits.append(ask_for_assignment(case.department, case, "released", at, cause))
+    elif case.priority != was.priority:
+        emits.append(ask_for_assignment(case.department, case, "escalated", at, cause))
     return emits
 
 

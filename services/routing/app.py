@@ -8,7 +8,7 @@ from services.routing import api, handlers
 from services.routing.actions import Actions
 from services.routing.settings import RoutingSettings
 from services.routing.store import CaseStore
-from services.routing.sweep import sweep_outbox
+from services.routing.sweep import Sweep
 from shared import topics
 from shared.clock import Clock, SystemClock
 from shared.policy import load_policy
@@ -31,5 +31,6 @@ def build(settings: RoutingSettings | None = None, clock: Clock | None = None) -
         service.subscribe(topic, handler)
 
     service.prepare.append(store.prepare)
-    service.background.append(lambda: sweep_outbox(actions, clock, settings.outbox_sweep))
+    sweep = Sweep(actions, store, service.mongo, clock, lambda: policy, settings.sweep_every)
+    service.background += [sweep.outbox, sweep.cases]
     return create_app(service, [api.routes(store, actions, lambda: policy)])

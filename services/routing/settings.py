@@ -9,6 +9,8 @@ from shared.settings import Settings
 
 class RoutingSettings(Settings):
     port: int = Field(default=8002, ge=0, le=65535)
-    outbox_sweep: float = Field(
-        default=5.0, gt=0, description="seconds after which an unsaid event is said again"
+    sweep_every: float = Field(
+        default=5.0,
+        gt=0,
+        description="seconds between two looks at what time has brought, unsaid events among it",
     )

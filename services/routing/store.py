@@ -1,4 +1,4 @@
-"""Routing's collections: feedback (what became of it), cases, case_history, pools."""
+"""Routing's collections: feedback (what became of it), cases, case_history, pools, absences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
 from services.routing.domain.assignment import Seat
-from services.routing.domain.case_file import Books, CaseFile, Entry
+from services.routing.domain.case_file import OPEN_STATUSES, Books, CaseFile, Entry
+from services.routing.domain.roster import Absence
 from shared.codec import Outgoing
 from shared.events import Case
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
@@ -37,13 +38,14 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
 @dataclass(slots=True)
 class Changes:
     """What a decision wants stored. `files` hold each case's last version, `before` the version that was
-    read (None: a new case), `entries` every version's history."""
+    read (None: a new case), `entries` every version's history, `moved` feedbacks with their new case."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     files: dict[UUID, CaseFile] = field(default_factory=dict)
     before: dict[UUID, int | None] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     pools: dict[str, dict[str, Seat]] = field(default_factory=dict)
+    moved: dict[UUID, Sequence[UUID]] = field(default_factory=dict)
 
 
 class CaseStore:
@@ -54,6 +56,7 @@ class CaseStore:
         self._cases = database.cases
         self._history = database.case_history
         self._pools = database.pools
+        self._absences = database.absences
 
     async def prepare(self) -> None:
         """Indexes; the history needs none, because its ids begin with the case's."""
@@ -73,6 +76,12 @@ class CaseStore:
                 partialFilterExpression={"books.waiting": True},
                 name="waiting",
             ),
+            IndexModel(
+                "books.acknowledge_by",
+                partialFilterExpression={"books.acknowledge_by": {"$type": "date"}},
+                name="unacknowledged",
+            ),
+            IndexModel("resolved_at", partialFilterExpression={"status": "resolved"}, name="resolved"),
         ]
         await ensure_indexes(self._cases, indexes)
         unsaid = IndexModel("at", partialFilterExpression={"outbox": {"$exists": True}}, name="unsaid")
@@ -98,6 +107,24 @@ class CaseStore:
     async def files(self, ids: Iterable[UUID], session: Session) -> dict[UUID, CaseFile]:
         found = self._cases.find({"_id": {"$in": list(ids)}}, session=session)
         return {document["_id"]: _file(document) async for document in found}
+
+    async def open_cases_in(self, department: str, limit: int, session: Session) -> list[CaseFile]:
+        """Open cases of a department, in no order."""
+        query = {"department": department, "status": {"$in": sorted(OPEN_STATUSES)}}
+        return [_file(d) async for d in self._cases.find(query, session=session).limit(limit)]
+
+    async def open_cases_of_owners(
+        self, department: str, owners: Sequence[str], limit: int, session: Session
+    ) -> list[CaseFile]:
+        """Open cases of a department that these people own."""
+        query = {"owner": {"$in": list(owners)}, "department": department}
+        query |= {"status": {"$in": sorted(OPEN_STATUSES)}}
+        return [_file(d) async for d in self._cases.find(query, session=session).limit(limit)]
+
+    async def absences(self, session: Session | None = None) -> dict[str, Absence]:
+        """Who said to be away, and when."""
+        found = self._absences.find({}, session=session)
+        return {d["_id"]: Absence(d["start"], d["end"]) async for d in found}
 
     async def waiting(self, department: str, limit: int, session: Session) -> list[CaseFile]:
         """The queue of a department, most urgent first, then oldest."""
@@ -135,6 +162,9 @@ class CaseStore:
         ]
         if seats:
             await self._pools.bulk_write(seats, ordered=False, session=session)
+        for case_id, feedbacks in changes.moved.items():
+            moved = {"$set": {"case_id": case_id, "state": "joined"}}
+            await self._feedback.update_many({"_id": {"$in": list(feedbacks)}}, moved, session=session)
 
     async def save_said(self, entry: Entry, said: Sequence[Outgoing], session: Session) -> None:
         """Add a history entry with its outbox: the events that are still to be published."""
@@ -155,13 +185,31 @@ class CaseStore:
             async for document in self._history.find(query).sort("at", 1).limit(limit):
                 yield document["_id"], _outbox.decode(document["outbox"])
 
+    # --- time ----------------------------------------------------------------------------------------
+
+    async def unacknowledged(self, now: datetime, limit: int = 200) -> list[UUID]:
+        """Cases whose owners let the time for an acknowledgement pass, longest ago first."""
+        return await self._due({"books.acknowledge_by": {"$lte": now}}, "books.acknowledge_by", limit)
+
+    async def silent(self, before: datetime, limit: int = 200) -> list[UUID]:
+        """Cases that were resolved before then and are not closed, longest ago first."""
+        return await self._due({"status": "resolved", "resolved_at": {"$lte": before}}, "resolved_at", limit)
+
+    async def _due(self, query: Document, order: str, limit: int) -> list[UUID]:
+        with driver_errors():
+            found = self._cases.find(query, {"_id": 1}).sort(order, 1).limit(limit)
+            return [document["_id"] async for document in found]
+
     # --- reads for people ----------------------------------------------------------------------------
 
-    async def find(self, identity: UUID | str) -> CaseFile | None:
+    async def find(self, identity: str, session: Session | None = None) -> CaseFile | None:
         """A case by id, or by the reference that people read out."""
-        query = {"_id": identity} if isinstance(identity, UUID) else {"reference": identity}
-        with driver_errors():
-            document = await self._cases.find_one(query)
+        query = _identified(identity)
+        if session is not None:
+            document = await self._cases.find_one(query, session=session)
+        else:
+            with driver_errors():
+                document = await self._cases.find_one(query)
         return _file(document) if document else None
 
     async def search(
@@ -188,6 +236,15 @@ class CaseStore:
         with driver_errors():
             return {d["_id"]: msgspec.convert(d["seats"], dict[str, Seat]) async for d in self._pools.find()}
 
+    async def set_absence(self, person: str, absence: Absence | None) -> None:
+        """Away for a span, or (None) not away by their own word."""
+        with driver_errors():
+            if absence is None:
+                await self._absences.delete_one({"_id": person})
+            else:
+                span = {"start": absence.start, "end": absence.end}
+                await self._absences.replace_one({"_id": person}, span, upsert=True)
+
     async def queue_lengths(self) -> dict[str, int]:
         """How many cases wait in each department's queue."""
         stages: list[Document] = [
@@ -201,6 +258,13 @@ class CaseStore:
 def entry_id(case_id: UUID, version: int) -> Binary:
     """Id of a history entry: the case's 16 bytes, then the version, so that a case's history is one range."""
     return Binary(case_id.bytes + version.to_bytes(4, "big"))
+
+
+def _identified(identity: str) -> Document:
+    try:
+        return {"_id": UUID(identity)}
+    except ValueError:
+        return {"reference": identity.upper()}
 
 
 def _document(value: Struct) -> Document:

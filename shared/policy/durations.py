@@ -64,6 +64,11 @@ class Wall(_Written):
     def parse(cls, text: str) -> Self:
         return cls(_seconds(text))
 
+    def __str__(self) -> str:
+        """As a policy writes it, in the largest unit that is whole."""
+        unit = next(unit for unit in "dhms" if self.seconds % _SECONDS[unit] == 0)
+        return f"{self.seconds // _SECONDS[unit]}{unit}"
+
 
 @dataclass(frozen=True, slots=True)
 class Business(_Written):

@@ -10,7 +10,10 @@ from services.routing.domain.assignment import NEVER, Member, Roster
 from services.routing.domain.case_file import Books, CaseFile
 from shared import ids
 from shared.events import Case, Priority
+from shared.policy import load_policy
+from shared.settings import DEMO_POLICY
 
+POLICY = load_policy(DEMO_POLICY)
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
 WEIGHTS: dict[Priority, int] = {"P1": 3, "P2": 2, "P3": 1, "P4": 1}
 
@@ -35,5 +38,6 @@ def member(name: str, capacity: int = 5, **fields: Any) -> Member:
     return Member(name, capacity, **given | fields)
 
 
-def roster(*members: Member) -> Roster:
-    return Roster("logistics", "li", {one.id: one for one in members})
+def roster(*members: Member, backup: str = "", away: tuple[str, ...] = ()) -> Roster:
+    staff = frozenset((*away, *(one.id for one in members)))
+    return Roster("logistics", "li", {one.id: one for one in members}, staff, backup)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.domain.assignment import Assigned, Pool, Roster, Seat, assign, choose, may_give
+from services.routing.domain.action_types import Resolve
+from services.routing.domain.assignment import (
+    Assigned,
+    Heir,
+    Pool,
+    Roster,
+    Seat,
+    assign,
+    choose,
+    dissolve,
+    give_by_hand,
+    may_give,
+    settle,
+)
 from services.routing.domain.case_file import Books, CaseFile, Counted
-from services.routing.domain.lifecycle import Resolve, act
-from tests.support.cases import NOW, WEIGHTS, case_file, member, roster, weigh
+from services.routing.domain.lifecycle import Evidence, act
+from tests.support.cases import NOW, POLICY, WEIGHTS, case_file, member, roster, weigh
 
 
 def given_out(there: Roster, pool: Pool, *asked: CaseFile, waiting: tuple[CaseFile, ...] = ()) -> Assigned:
@@ -129,6 +144,80 @@ def test_a_full_department_does_not_read_its_queue_unless_something_comes_back()
     assert may_give(there, {}, [])
 
 
+def counted(owner: str, weight: int = 1, **fields: Any) -> CaseFile:
+    """An open case that the pool counts."""
+    books = Books(counted=Counted("logistics", owner, weight))
+    return case_file(books, **{"status": "assigned", "owner": owner} | fields)
+
+
+def test_who_has_left_the_department_loses_their_cases_to_those_who_stay() -> None:
+    pool, file = Pool({"gone": Seat(load=1)}), counted("gone")
+    done = given_out(roster(member("chen")), pool, file)
+    assert done.files[file.case.id].case.owner == "chen"
+    assert [step.entry.change.type for step in done.steps] == ["released", "assigned"]
+    assert (pool.seats["gone"].load, pool.seats["chen"].load) == (0, 1)
+
+
+def test_who_is_only_away_keeps_their_cases() -> None:
+    pool, file = Pool({"away": Seat(load=1)}), counted("away")
+    done = given_out(roster(member("chen"), away=("away",)), pool, file)
+    assert done.steps == [] and pool.seats["away"].load == 1
+
+
+def test_what_nobody_here_could_do_goes_to_the_backup_department_and_stays_accountable_here() -> None:
+    there = roster(member("chen", skills=frozenset({"damage"})), backup="service")
+    file = case_file(skills=("late",), accountable="wang")
+    done = given_out(there, Pool({}), file)
+    case = done.files[file.case.id].case
+    assert (case.department, case.accountable, case.skills) == ("service", "wang", ("late",))
+    assert done.steps[0].entry.change.data["accountable_to"] == "wang"
+
+
+def test_a_full_department_keeps_its_cases_in_the_queue_though_it_has_a_backup() -> None:
+    there, pool = roster(member("chen", capacity=1), backup="service"), Pool({"chen": Seat(load=1)})
+    done = given_out(there, pool, file := case_file())
+    assert done.files[file.case.id].books.waiting and done.files[file.case.id].case.department == "logistics"
+
+
+def test_a_case_goes_round_the_backups_once_and_then_waits() -> None:
+    done = given_out(roster(backup="service"), Pool({}), file := case_file(Books(passed=("service",))))
+    assert done.files[file.case.id].books.waiting
+
+
+def test_an_empty_department_with_a_backup_looks_at_its_queue() -> None:
+    assert may_give(roster(backup="service"), {}, [])
+    assert not may_give(roster(), {}, [])
+
+
+def test_the_cases_of_a_department_that_left_the_policy_go_to_its_heir_and_its_pool_is_emptied() -> None:
+    pool, file = Pool({"chen": Seat(load=1)}), counted("chen", accountable="wang")
+    closed = Roster("logistics", "", {}, frozenset())
+    done = dissolve(closed, pool, [file], Heir("service", "zhou"), now=NOW, weight=weigh)
+    case = done.files[file.case.id].case
+    assert (case.department, case.owner, case.accountable, case.status) == ("service", "", "zhou", "new")
+    assert pool.seats["chen"].load == 0 and not done.files[file.case.id].books.counted.weight
+
+
+def by_hand(file: CaseFile, owner: str, there: Roster, pool: Pool) -> CaseFile:
+    step = give_by_hand(file, owner, there, pool, weigh(file.case.priority), actor="li", now=NOW)
+    return settle(step.file, pool, "logistics", weigh)
+
+
+def test_a_supervisor_names_the_owner_whatever_the_skill_and_the_pool_counts_it_at_once() -> None:
+    pool, file = Pool({"zhao": Seat(load=1)}), counted("zhao", skills=("damage",))
+    after = by_hand(file, "chen", roster(member("chen"), member("zhao")), pool)
+    assert (after.case.owner, after.case.status) == ("chen", "assigned")
+    assert (pool.seats["zhao"].load, pool.seats["chen"].load) == (0, 1)
+
+
+@pytest.mark.parametrize("owner", ["full", "nobody", "away", "zhao"])
+def test_a_supervisor_cannot_overrule_room_absence_or_membership(owner: str) -> None:
+    there = roster(member("full", capacity=2), member("zhao"), away=("away",))
+    with pytest.raises(Evidence) as refused:
+        by_hand(counted("zhao"), owner, there, Pool({"full": Seat(load=2), "zhao": Seat(load=1)}))
+    assert refused.value.pointer == "/owner"
+
+
 events = st.lists(
     st.one_of(
         st.tuples(st.just("open"), st.sampled_from(["P1", "P2", "P3", "P4"])),
@@ -153,7 +242,7 @@ def test_nobody_is_ever_over_capacity_and_nobody_idle_while_a_case_that_fits_wai
         else:
             file = list(files.values())[int(str(which)) % len(files)]
             if what == "end" and file.is_open:
-                file = act(file, Resolve("x", "carrier"), actor="m", at=NOW, causes=("carrier",)).file
+                file = act(file, Resolve("x", "carrier"), actor="m", at=NOW, policy=POLICY).file
                 ended.add(file.case.id)
         files[file.case.id] = file
         waiting = [one for one in files.values() if one.books.waiting]

@@ -15,10 +15,11 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from services.routing.domain.case_file import OWNERLESS_STATUSES, CaseFile, Counted, Step, advance
-from shared.events import Change, Priority
+from services.routing.domain.lifecycle import ROUTING as SYSTEM
+from services.routing.domain.lifecycle import Evidence, ended_holds, released, transferred
+from shared.events import Case, Change, Priority
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-SYSTEM = "routing"
 
 
 class Seat(Struct, frozen=True, omit_defaults=True):
@@ -38,13 +39,32 @@ class Member(NamedTuple):
     starts: datetime
 
 
+def _no_deadline(owner: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """A department at this moment: who may be given cases (away ones are left out), and its supervisor."""
+    """A department at this moment: its agents (`staff`), those who may be given cases (`members`, the away
+    ones are left out), and its supervisor.
+
+    `backup` is the department that takes what nobody here could. `acknowledge_by` says until when an owner
+    has to acknowledge what they are given now (None: no limit).
+    """
 
     department: str
     supervisor: str
     members: Mapping[str, Member]
+    staff: frozenset[str]
+    backup: str = ""
+    acknowledge_by: Callable[[str], datetime | None] = _no_deadline
+
+
+class Heir(NamedTuple):
+    """The department that takes the cases of one that has left the policy, and who is accountable there."""
+
+    department: str
+    accountable: str
 
 
 @dataclass(slots=True)
@@ -78,13 +98,19 @@ def assign(
     now: datetime,
     weight: Callable[[Priority], int],
 ) -> Assigned:
-    """Settle the asked cases with the pool, then give ownerless ones out: most urgent, oldest first."""
+    """Settle the asked cases with the pool, then give ownerless ones out: most urgent, oldest first.
+
+    An asked case whose owner is no agent of the department any more is taken from them first.
+    """
     done = Assigned()
     ownerless: dict[UUID, CaseFile] = {
         file.case.id: file for file in waiting if _needs_owner(file, roster.department)
     }
     for file in asked:
-        settled = _settle(file, pool, roster.department, weight)
+        left = _leave(file, roster, now)
+        if left is not None:
+            done.steps.append(left)
+        settled = settle(left.file if left else file, pool, roster.department, weight)
         if settled is not file:
             done.files[file.case.id] = settled
         if _needs_owner(settled, roster.department):
@@ -93,10 +119,11 @@ def assign(
             ownerless.pop(file.case.id, None)
     for file in sorted(ownerless.values(), key=_urgency):
         owner = choose(file, roster, pool, weight(file.case.priority), now)
-        step = _give(file, owner, now) if owner else _queue(file, roster, now)
+        step = _give(file, owner, roster, now) if owner else _hand_over(file, roster, now)
+        step = step or _queue(file, roster, now)
         if step is None:
             continue
-        settled = _settle(step.file, pool, roster.department, weight)
+        settled = settle(step.file, pool, roster.department, weight)
         if owner:
             pool.given(owner, now)
         done.files[file.case.id] = settled
@@ -104,8 +131,34 @@ def assign(
     return done
 
 
+def dissolve(
+    roster: Roster,
+    pool: Pool,
+    asked: Iterable[CaseFile],
+    to: Heir,
+    *,
+    now: datetime,
+    weight: Callable[[Priority], int],
+) -> Assigned:
+    """Move the open cases of a department that has left the policy, and empty its pool of them."""
+    done = Assigned()
+    for file in asked:
+        case, moved = file.case, file
+        if file.is_open and case.department == roster.department:
+            at, reason = max(now, case.updated_at), f"{case.department} has left the policy"
+            step = transferred(file, to.department, to.accountable, actor=SYSTEM, at=at, reason=reason)
+            done.steps.append(step)
+            moved = step.file
+        settled = settle(moved, pool, roster.department, weight)
+        if settled is not file:
+            done.files[case.id] = settled
+    return done
+
+
 def may_give(roster: Roster, seats: Mapping[str, Seat], asked: Iterable[CaseFile]) -> bool:
     """Whether the queue is worth a look: somebody has room, or an asked case may give some back."""
+    if roster.backup and not roster.members:
+        return True
     if any(seats.get(member.id, Seat()).load < member.capacity for member in roster.members.values()):
         return True
     return any(file.books.counted.weight and not (file.is_open and file.case.owner) for file in asked)
@@ -118,17 +171,33 @@ def choose(file: CaseFile, roster: Roster, pool: Pool, weight: int, now: datetim
     best: tuple[tuple[bool, datetime, int, datetime, str], str] | None = None
     for member in roster.members.values():
         seat = pool.seats.get(member.id, Seat())
-        if member.id == books.avoid or seat.load + weight > member.capacity:
-            continue
-        if not member.skills.issuperset(case.skills):
-            continue
-        if case.language != "other" and member.languages and case.language not in member.languages:
+        if member.id == books.avoid or seat.load + weight > member.capacity or not could(member, case):
             continue
         starts = max(member.starts, now)
         rank = (member.id != books.prefer, starts, seat.load, seat.last_assigned, member.id)
         if best is None or rank < best[0]:
             best = (rank, member.id)
     return best[1] if best else ""
+
+
+def gone(roster: Roster, seats: Mapping[str, Seat]) -> list[str]:
+    """Who holds load here and is no agent of the department any more."""
+    return [name for name, seat in seats.items() if seat.load and name not in roster.staff]
+
+
+def _leave(file: CaseFile, roster: Roster, now: datetime) -> Step | None:
+    case = file.case
+    stays = not case.owner or case.owner in roster.staff
+    if stays or not file.is_open or case.department != roster.department:
+        return None
+    reason = f"{case.owner} is no agent of {roster.department} any more"
+    return released(file, actor=SYSTEM, at=max(now, case.updated_at), reason=reason)
+
+
+def could(member: Member, case: Case) -> bool:
+    """Whether a member has the skills of the case and its language; who lists none speaks all."""
+    speaks = case.language == "other" or not member.languages or case.language in member.languages
+    return speaks and member.skills.issuperset(case.skills)
 
 
 def _urgency(file: CaseFile) -> tuple[str, datetime, bytes]:
@@ -142,7 +211,7 @@ def _needs_owner(file: CaseFile, department: str) -> bool:
     return at_home and not case.owner and case.status in OWNERLESS_STATUSES
 
 
-def _settle(file: CaseFile, pool: Pool, department: str, weight: Callable[[Priority], int]) -> CaseFile:
+def settle(file: CaseFile, pool: Pool, department: str, weight: Callable[[Priority], int]) -> CaseFile:
     """Make the pool count what the case is now: its owner's weight while it is open, else nothing."""
     case, counted = file.case, file.books.counted
     due = Counted()
@@ -160,11 +229,56 @@ def _settle(file: CaseFile, pool: Pool, department: str, weight: Callable[[Prior
     return CaseFile(case, structs.replace(file.books, counted=due, waiting=waiting))
 
 
-def _give(file: CaseFile, owner: str, now: datetime) -> Step:
+def give_by_hand(
+    file: CaseFile, owner: str, roster: Roster, pool: Pool, weight: int, *, actor: str, now: datetime
+) -> Step:
+    """A supervisor names the owner, whatever the case's skill or language; room is never overruled.
+
+    Raises Evidence when the person is not an agent of the department who is there, or has no room.
+    """
+    case, counted = file.case, file.books.counted
+    member = roster.members.get(owner)
+    if member is None:
+        there = ", ".join(sorted(roster.members)) or "nobody"
+        raise Evidence("/owner", f"must be an agent of {roster.department} who is not away: {there}")
+    if owner == case.owner:
+        raise Evidence("/owner", "is the owner already")
+    held = counted.weight if counted.owner == owner and counted.department == roster.department else 0
+    load = pool.seats.get(owner, Seat()).load - held
+    if load + weight > member.capacity:
+        raise Evidence("/owner", f"has no room: {load} of {member.capacity} taken, this case counts {weight}")
+    step = _give(file, owner, roster, now, actor=actor)
+    pool.given(owner, now)
+    return step
+
+
+def _give(file: CaseFile, owner: str, roster: Roster, now: datetime, actor: str = SYSTEM) -> Step:
     at = max(now, file.case.updated_at)
-    change = Change(type="assigned", actor=SYSTEM, at=at, reason=file.case.reason, data={"owner": owner})
-    books = {"waiting": False, "avoid": "", "prefer": ""}
-    return advance(file, change, books=books, status="assigned", owner=owner, holder=owner, assigned_at=at)
+    data = {"owner": owner} | ({"from": file.case.owner} if file.case.owner else {})
+    change = Change(type="assigned", actor=actor, at=at, reason=file.case.reason, data=data)
+    books = {"waiting": False, "avoid": "", "prefer": "", "acknowledge_by": roster.acknowledge_by(owner)}
+    return advance(
+        file, change, books=books, status="assigned", owner=owner, holder=owner, assigned_at=at,
+        holds=ended_holds(file.case, at),
+    )  # fmt: skip
+
+
+def _hand_over(file: CaseFile, roster: Roster, now: datetime) -> Step | None:
+    """To the backup department, when nobody here could take it however idle they were; each department once.
+
+    The accountable head stays: helping out is no transfer of responsibility (docs/domain.md 2.7).
+    """
+    case, passed = file.case, (*file.books.passed, roster.department)
+    others = (member for member in roster.members.values() if member.id != file.books.avoid)
+    if not roster.backup or roster.backup in passed or any(could(member, case) for member in others):
+        return None
+    reason = f"nobody of {roster.department} is there with the skill and language: its backup takes over"
+    data = {"from": roster.department, "to": roster.backup, "accountable_to": case.accountable}
+    change = Change(type="transferred", actor=SYSTEM, at=max(now, case.updated_at), reason=reason, data=data)
+    return advance(
+        file, change, books={"passed": passed, "waiting": False, "avoid": "", "prefer": ""},
+        department=roster.backup, holder="",
+    )  # fmt: skip
 
 
 def _queue(file: CaseFile, roster: Roster, now: datetime) -> Step | None:

@@ -31,7 +31,11 @@ class Counted(Struct, frozen=True, omit_defaults=True):
 
 class Books(Struct, frozen=True, omit_defaults=True):
     """`waiting`: in the department's queue. `obeyed`: escalations already acted on. `head`: hash of the
-    newest history entry. `avoid` and `prefer` guide the next assignment (somebody else; the backup)."""
+    newest history entry. `avoid` and `prefer` guide the next assignment (somebody else; the backup, the
+    owner of before). `raised`: steps by which the policy raised the priority at the opening.
+    `acknowledge_by`: when an owner who has not acknowledged it loses it. `keys`: the newest
+    Idempotency-Keys, each with what was asked by it. `passed`: departments that had nobody for it and handed
+    it to their backup."""
 
     counted: Counted = Counted()
     waiting: bool = False
@@ -39,6 +43,10 @@ class Books(Struct, frozen=True, omit_defaults=True):
     head: str = ""
     avoid: str = ""
     prefer: str = ""
+    raised: int = 0
+    acknowledge_by: datetime | None = None
+    keys: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
 
 class CaseFile(Struct, frozen=True):
@@ -91,6 +99,8 @@ def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = No
     kept = structs.replace(file.books, **(books or {}))
     if kept.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):
         kept = structs.replace(kept, waiting=False)  # what is owned or ended has left the queue
+    if kept.acknowledge_by is not None and case.status != "assigned":
+        kept = structs.replace(kept, acknowledge_by=None)
     return _entered(CaseFile(case, kept), change)
 
 
@@ -110,6 +120,17 @@ def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str,
 def tell(step: Step, cause: Cause) -> Emit:
     """The step as an outgoing event, keyed by its case."""
     return Emit(step.told, step.file.case.id.bytes, step.entry.change.at, cause)
+
+
+def ask_for_roster(department: str, because: str, at: datetime, cause: Cause) -> Emit:
+    """Ask the writer of the department's pool to look at its people and its queue: who came, who left."""
+    request = AssignmentRequested(
+        id=ids.name_id(department, AssignmentRequested.type, "roster", because, at.isoformat()),
+        department=department,
+        reason="roster",
+        at=at,
+    )
+    return Emit(request, department.encode(), at, cause)
 
 
 def ask_for_assignment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.routing.domain.case_file import CaseFile, Step, advance
+from services.routing.domain.lifecycle import released
 from shared.events import Change, EscalationRaised, Priority
 
 OBEYED_KEPT = 64
@@ -26,9 +27,7 @@ def obey(file: CaseFile, asked: EscalationRaised, *, backup: str, now: datetime)
         change = Change(type="prioritised", actor=SLA, at=at, reason=f"{asked.target} escalated", data=data)
         return advance(file, change, books=obeyed, priority=higher)
     if asked.action == "reassign" and file.case.owner:
-        owner = file.case.owner
-        data = {"owner": owner, "escalation": str(asked.id)}
-        change = Change(type="released", actor=SLA, at=at, reason=f"{asked.target} escalated", data=data)
-        books = {**obeyed, "avoid": owner, "prefer": backup}
-        return advance(file, change, books=books, status="new", owner="", holder="")
+        books = {**obeyed, "avoid": file.case.owner, "prefer": backup}
+        data = {"escalation": str(asked.id)}
+        return released(file, actor=SLA, at=at, reason=f"{asked.target} escalated", data=data, **books)
     return None

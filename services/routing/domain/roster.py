@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from services.routing.domain.assignment import Member, Roster
+from msgspec import Struct
+
+from services.routing.domain.assignment import Heir, Member, Roster
 from shared.calendar import Calendar, NoWorkingTime
 from shared.policy import Person, Policy
 
@@ -14,19 +17,60 @@ HORIZON = timedelta(days=14)
 """Whoever works only later than this is not "next"."""
 
 
-def roster(policy: Policy, department: str, now: datetime) -> Roster:
-    """The department's agents who are not away, each with the moment their next working time begins."""
+def closed(department: str) -> Roster:
+    """A department that has left the policy: nobody works there."""
+    return Roster(department, "", {}, frozenset())
+
+
+def heir(policy: Policy) -> Heir:
+    """Who takes what a department left behind: the department of the last rule, which takes everything."""
+    name = policy.routing[-1].assign.department
+    department = policy.departments[name]
+    return Heir(name, department.head or department.supervisor or "")
+
+
+class Absence(Struct, frozen=True):
+    """A span in which somebody is not there, as they or their supervisor said."""
+
+    start: datetime
+    end: datetime
+
+
+NOBODY_AWAY: Mapping[str, Absence] = {}
+
+
+def roster(
+    policy: Policy, department: str, now: datetime, absences: Mapping[str, Absence] = NOBODY_AWAY
+) -> Roster:
+    """The department's agents who are not away, each with the moment their next working time begins.
+
+    Away is who stands so in the policy, or in `absences` by their own word.
+    """
     spec = policy.departments[department]
     members: dict[str, Member] = {}
+    staff: list[str] = []
     for name, person in policy.people.items():
         if person.department != department or AGENT not in person.roles:
+            continue
+        staff.append(name)
+        absence = absences.get(name)
+        if absence is not None and absence.start <= now < absence.end:
             continue
         starts = _starts(policy.calendar_of_person(name), person, now)
         if starts is not None:
             members[name] = Member(
                 name, person.capacity, frozenset(person.skills), frozenset(person.languages), starts
             )
-    return Roster(department, spec.supervisor or spec.head or "", members)
+    deadlines: dict[str, datetime] = {}
+
+    def acknowledge_by(owner: str) -> datetime:
+        if owner not in deadlines:
+            calendar = policy.calendar_of_person(owner)
+            deadlines[owner] = calendar.due(now, policy.cases.acknowledge_within.on(calendar))
+        return deadlines[owner]
+
+    supervisor = spec.supervisor or spec.head or ""
+    return Roster(department, supervisor, members, frozenset(staff), spec.backup or "", acknowledge_by)
 
 
 def _starts(calendar: Calendar, person: Person, now: datetime) -> datetime | None:

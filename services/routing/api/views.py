@@ -1,4 +1,4 @@
-"""How cases look to people, and how lists of them are paged."""
+"""How cases look to people, and how lists of them are found and paged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from fastapi import Response
 
 from services.routing.domain.case_file import CaseFile, Entry
 from services.routing.domain.lifecycle import LEGAL
+from services.routing.store import CaseStore
 from shared.events import Case, Priority
 from shared.problem import Fault, Problem
 
@@ -56,8 +58,9 @@ def shown(file: CaseFile) -> dict[str, Any]:
         for name in (
             "id", "reference", "version", "status", "priority", "severity", "urgency", "category", "kind",
             "channel", "source", "language", "department", "owner", "holder", "accountable", "product",
-            "supplier_id", "subject", "feedback_ids", "linked_to", "opened_at", "updated_at",
-            "assigned_at", "acknowledged_at", "first_reply_at", "resolved_at", "closed_at", "policy_version",
+            "supplier_id", "subject", "feedback_ids", "linked_to", "merged_into", "consulted",
+            "informed", "cause_code", "satisfied", "reopened", "opened_at", "updated_at", "assigned_at",
+            "acknowledged_at", "first_reply_at", "resolved_at", "closed_at", "policy_version",
         )
     }  # fmt: skip
     for name in ("owner", "holder", "accountable", "supplier_id"):
@@ -80,3 +83,26 @@ def shown_entry(seq: int, entry: Entry) -> dict[str, Any]:
         "data": change.data | ({"feedback_id": change.feedback_id} if change.feedback_id else {}),
         "hash": entry.hash,
     }  # fmt: skip
+
+
+async def found(store: CaseStore, identity: str) -> CaseFile:
+    """A case by id or reference. Raises Problem 404."""
+    file = await store.find(identity) if len(identity) <= 40 else None
+    if file is None:
+        raise unknown()
+    return file
+
+
+def unknown() -> Problem:
+    """The answer for a case that is not there."""
+    return Problem(404, "No such case.")
+
+
+def case_answer(file: CaseFile) -> Response:
+    """A case, with its version as ETag."""
+    return answer(shown(file), headers={"ETag": f'"{file.case.version}"'})
+
+
+def answer(content: Any, headers: dict[str, str] | None = None) -> Response:
+    """`content` as JSON."""
+    return Response(json.encode(content), media_type="application/json", headers=headers)

@@ -1,0 +1,89 @@
+"""POST /cases/{id}/actions: what people do with cases, and why something is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Header, Request, Response
+
+from services.routing.actions import Actions, Asked, NoSuchCase, Reused, Stale
+from services.routing.api.views import case_answer, found, unknown
+from services.routing.domain.action_types import AnyAction
+from services.routing.domain.lifecycle import Evidence, Illegal
+from services.routing.store import CaseStore
+from shared.http_body import BodyLimits, media_type, read_body
+from shared.problem import Fault, Problem, pointer
+
+BODY = BodyLimits(("application/json",), bytes=200_000, seconds=10.0)
+_action = msgspec.json.Decoder(AnyAction)
+
+
+def acting_routes(store: CaseStore, actions: Actions) -> APIRouter:
+    """The one call that changes a case."""
+    router = APIRouter()
+
+    @router.post("/cases/{identity}/actions", tags=["cases"])
+    async def post_action(
+        identity: str,
+        request: Request,
+        if_match: Annotated[str | None, Header(max_length=40)] = None,
+        idempotency_key: Annotated[str, Header(pattern=r'^"?[\x21-\x7e]{0,255}$')] = "",
+        x_actor: Annotated[str, Header(pattern=r"^[\w.@-]{1,128}$")] = "anonymous",
+    ) -> Response:
+        """Do something with a case; `allowed_actions` says what is legal now.
+
+        The same Idempotency-Key again does nothing more and answers the case as it is.
+        """
+        file = await found(store, identity)
+        media_type(request, BODY.types)
+        action = _decoded(await read_body(request, BODY))
+        key, trace = idempotency_key.strip('"'), request.state.traceparent
+        with _refusals():
+            asked = Asked(action, x_actor, _version(if_match), key, trace)
+            return case_answer(await actions.carry_out(file.case.id, asked))
+
+    return router
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except NoSuchCase:
+        raise unknown() from None
+    except Stale:
+        raise Problem(412, "The case has changed since the version in If-Match; read it again.") from None
+    except Reused:
+        fault = Fault("Idempotency-Key", "was used for another action on this case")
+        raise Problem(422, "A header does not fit; see errors.", [fault]) from None
+    except Illegal as error:
+        raise Problem(409, str(error), allowed_actions=error.allowed) from None
+    except Evidence as error:
+        fault = Fault(error.pointer, str(error))
+        raise Problem(422, "The action lacks what it has to say.", [fault]) from None
+
+
+def _decoded(body: bytes) -> AnyAction:
+    try:
+        action: AnyAction = _action.decode(body)
+        return action
+    except msgspec.ValidationError as error:
+        # "... - at `$.text`": msgspec's path as RFC 6901
+        reason, _, path = str(error).partition(" - at `$")
+        where = pointer(*path.strip("`.").split(".")) if path.strip("`.") else ""
+        fault = Fault(where, "is not a known action" if "Invalid value" in reason else reason[:200])
+        raise Problem(422, "The action does not fit.", [fault]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "The body is not JSON.") from None
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    digits = if_match.removeprefix("W/").strip('"')
+    if not digits.isascii() or not digits.isdigit():
+        raise Problem(412, "If-Match holds no version of this case.")
+    return int(digits)
