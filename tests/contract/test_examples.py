@@ -28,11 +28,12 @@ from tests.contract.wired import handlers
 
 NOW = datetime(2026, 3, 20, 1, tzinfo=UTC)
 NAMES = {"minimal", "full.zh", "full.en", "unknown-fields"}
+POLICY = load_policy(DEMO_POLICY)
 NOTHING_STORED: dict[tuple[str, str], Any] = {
-    ("cqm.feedback.v1", "routing"): KnownToRouting({}, []),
+    ("cqm.feedback.v1", "routing"): (KnownToRouting({}, []), POLICY),
     ("cqm.feedback.v1", "analytics"): {},
     ("cqm.activity.v1", "analytics"): {},
-    ("cqm.assignments.v1", "routing"): [],
+    ("cqm.assignments.v1", "routing"): ([], POLICY),
     ("cqm.cases.v1", "sla"): {},
     ("cqm.cases.v1", "analytics"): KnownToAnalytics({}, {}),
     ("cqm.sla.v1", "routing"): {},
@@ -148,14 +149,13 @@ def test_a_consumer_ends_the_same_when_an_example_comes_twice(consumer: str) -> 
 
 def test_an_assignment_is_given_out_for_the_cases_of_the_examples() -> None:
     """With something loaded: the pool of the example's department, and the case it asks about."""
-    policy = load_policy(DEMO_POLICY)
     request = next(one for one in examples("cqm.assignment.requested.v1") if one.name == "full.zh")
     minimal = next(one.event for one in examples("cqm.case.changed.v1") if one.name == "minimal")
     assert isinstance(minimal, CaseChanged)
     seats: dict[str, Seat] = {}
     cause = batch(request).records[0].cause
-    turn = Turn(roster(policy, "service", NOW), seats, [CaseFile(minimal.case)], [], cause)
-    decision = handlers()["cqm.assignments.v1", "routing"].decide(batch(request), [turn])
+    turn = Turn(roster(POLICY, "service", NOW), seats, [CaseFile(minimal.case)], [], cause)
+    decision = handlers()["cqm.assignments.v1", "routing"].decide(batch(request), ([turn], POLICY))
     (told,) = [emit.event for emit in decision.events if isinstance(emit.event, CaseChanged)]
     assert told.case.version == 2
     assert told.change.type in {"assigned", "queued"}

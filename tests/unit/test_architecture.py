@@ -42,7 +42,7 @@ DIFFERENCES = {
     # Nothing but HTTP comes in, and nothing has to be kept before it is on Kafka.
     "intake": Differences(lacks=frozenset({"handlers", "store"})),
     # People act on cases: that is a transaction of its own, and its events are swept.
-    "routing": Differences(has=frozenset({"actions", "sweep", "views"})),
+    "routing": Differences(has=frozenset({"actions", "sweep"})),
     # Time comes in too.
     "sla": Differences(has=frozenset({"sweep"})),
 }
