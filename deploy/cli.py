@@ -8,12 +8,26 @@ import sys
 
 import typer
 
-from deploy.commands import demo, doctor, importing, kpi, logs, policy, running, status, topics, up
+from deploy.commands import (
+    demo,
+    doctor,
+    form,
+    importing,
+    kpi,
+    logs,
+    policy,
+    running,
+    status,
+    token,
+    topics,
+    up,
+    verify,
+)
 from deploy.commands.terminal import FINDING, Failure, tell_error
 from deploy.local.errors import LocalError
 from shared.errors import CQMError
 
-COMMANDS = (up, running, logs, demo, importing, status, kpi, policy, topics, doctor)
+COMMANDS = (up, running, logs, demo, importing, status, kpi, policy, verify, form, token, topics, doctor)
 
 
 def build() -> typer.Typer:

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "FixedClock", "SystemClock", "rfc3339"]
+__all__ = ["Clock", "FixedClock", "SystemClock", "in_milliseconds", "rfc3339"]
 
 
 class Clock(Protocol):
@@ -22,10 +22,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, to the millisecond as MongoDB keeps it: a time read back is the time said."""
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return in_milliseconds(datetime.now(UTC))
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -47,6 +47,11 @@ class FixedClock:
     def advance(self, seconds: float) -> None:
         self._at += timedelta(seconds=seconds)
         self._elapsed += seconds
+
+
+def in_milliseconds(at: datetime) -> datetime:
+    """The moment as MongoDB keeps it, never later."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def rfc3339(at: datetime) -> str:

@@ -11,8 +11,15 @@ import signal
 
 POINTS = ("received", "decided", "in_transaction", "committed", "published", "offset_committed")
 
-_wanted, _, _count = os.environ.get("CQM_CRASH_AT", "").partition(":")
-_left = int(_count or 1)
+_wanted = ""
+_left = 0
+
+
+def arm() -> None:
+    """Read CQM_CRASH_AT; called once by a process that serves."""
+    global _wanted, _left
+    _wanted, _, count = os.environ.get("CQM_CRASH_AT", "").partition(":")
+    _left = int(count or 1)
 
 
 def crash_point(group: str, point: str) -> None:

@@ -1,4 +1,8 @@
-"""Dead letters: the failed record as it was (key, value, headers), with `dlt_*` headers that say why."""
+"""Dead letters: the failed record as it was (key, value, headers), with `dlt_*` headers that say why.
+
+A record that is larger than a dead letter may be (it came compressed) stays where it is: its letter has only
+the `dlt_*` headers, `dlt_cut` among them with the size, and leads to it by topic, partition and offset.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from datetime import UTC, datetime
 from shared.clock import rfc3339
 from shared.codec import Outgoing
 from shared.errors import PermanentError
-from shared.topics import DEAD_LETTERS
+from shared.topics import DEAD_LETTERS, MAX_LETTER_BYTES
 
 PREFIX = "dlt_"
 
@@ -47,7 +51,11 @@ def dead_letter(origin: Origin, error: PermanentError, *, attempts: int, at: dat
     }
     own = [(PREFIX + name, text.encode()) for name, text in facts.items() if text]
     kept = [(name, content or b"") for name, content in origin.headers if not name.startswith(PREFIX)]
-    return Outgoing(DEAD_LETTERS.name, origin.key or where.encode(), origin.value or b"", kept + own)
+    letter = Outgoing(DEAD_LETTERS.name, origin.key or where.encode(), origin.value or b"", kept + own)
+    if letter.size <= MAX_LETTER_BYTES:
+        return letter
+    cut = (PREFIX + "cut", str(letter.size).encode())
+    return Outgoing(DEAD_LETTERS.name, where.encode(), b"", [*own, cut])
 
 
 def letter_facts(headers: list[tuple[str, bytes | None]]) -> dict[str, str]:

@@ -51,8 +51,9 @@ Moment = Annotated[datetime, Meta(tz=True)]
 """An aware time; one without an offset is not the contract."""
 
 
-class Contract(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all parts of events: immutable, absent when default."""
+class Contract(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of all parts of events: immutable, absent when default. Made of values only, so never part of a
+    cycle: the garbage collector need not look at the thousands of a batch again and again."""
 
 
 class Event(Contract, frozen=True, kw_only=True):

@@ -17,6 +17,10 @@ from shared.problem import Problem
 
 _PIECE = 256 * 1024
 _MAX_MEMBERS = 1000
+MAX_RATIO = 200
+"""gzip reaches 1,000 with nothing but zeros; logs and rows of numbers, 10 to 30."""
+MODEST = 1024 * 1024
+"""Bytes up to which nobody asks for the ratio."""
 _GZIP = 16 + zlib.MAX_WBITS
 _CLOSE = {"Connection": "close"}
 
@@ -32,15 +36,20 @@ class BodyLimits:
 
 def media_type(request: Request, types: Collection[str]) -> str:
     """The body's media type. Raises Problem 415 unless it is among `types` and in UTF-8."""
-    name, *parameters = request.headers.get("content-type", "").split(";")
-    name = name.strip().lower()
+    name, utf8 = read_content_type(request.headers.get("content-type", ""))
     if name not in types:
         raise Problem(415, f"Content-Type must be {' or '.join(types)}.")
-    for parameter in parameters:
-        key, _, value = parameter.partition("=")
-        if key.strip().lower() == "charset" and value.strip().strip('"').lower() not in ("utf-8", "utf8"):
-            raise Problem(415, "The charset must be UTF-8.")
+    if not utf8:
+        raise Problem(415, "The charset must be UTF-8.")
     return name
+
+
+def read_content_type(content_type: str) -> tuple[str, bool]:
+    """The media type in lower case, and whether the charset is UTF-8 (which it is where none is named)."""
+    name, *parameters = content_type.split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    charsets = [value.strip().strip('"') for key, _, value in pairs if key.strip().lower() == "charset"]
+    return name.strip().lower(), all(charset.lower() in ("utf-8", "utf8") for charset in charsets)
 
 
 def _admit_all(held: int) -> None:
@@ -91,10 +100,12 @@ class _Inflater:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
         self._members = 1
+        self._given = self._said = 0
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
         """What can be said after `data`; a bomb is met by whoever stops asking for the next piece."""
         piece = b""
+        self._given += len(data)
         while data or len(piece) == _PIECE:
             if self._member.eof and not data:
                 return
@@ -106,12 +117,19 @@ class _Inflater:
                 raise Problem(400, "The body is not gzip.", headers=_CLOSE) from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
+                self._said += len(piece)
+                self._refuse_a_bomb()
                 yield piece
 
     def finish(self) -> None:
         """Raises Problem 400 when the last member is not whole."""
         if not self._member.eof:
             raise Problem(400, "The gzip body ends before it is complete.")
+
+    def _refuse_a_bomb(self) -> None:
+        if self._said > MODEST and self._said > MAX_RATIO * self._given:
+            detail = f"The gzip body inflates to more than {MAX_RATIO} times its size."
+            raise Problem(413, detail, headers=_CLOSE, limit=MAX_RATIO)
 
     def _begin_next(self) -> None:
         # each costs time however small it is

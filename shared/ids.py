@@ -18,13 +18,14 @@ from uuid import UUID
 _NAMESPACE = UUID("6f0c1f0e-5a3d-5b8e-9d7a-3c1b5a2e7f10").bytes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
+
+_FREE = ~((0xF << 76) | (0b11 << 62))
+"""All bits but those of version and variant (RFC 9562, 4)."""
 
 
 def _versioned(raw: bytes, version: int) -> UUID:
-    number = int.from_bytes(raw[:16], "big")
-    number = (number & ~(0xF000 << 64)) | (version << 76)
-    number = (number & ~(0xC000 << 48)) | (0x8000 << 48)
-    return UUID(int=number)
+    return UUID(int=int.from_bytes(raw[:16], "big") & _FREE | version << 76 | 0b10 << 62)
 
 
 def name_id(*parts: str) -> UUID:
@@ -59,5 +60,5 @@ def reference(identity: UUID) -> str:
     A hash, because a UUIDv7's first bits are a clock and would repeat among neighbours.
     """
     number = int.from_bytes(hashlib.sha1(identity.bytes).digest()[:8], "big") >> 4
-    letters = "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(55, -1, -5))
+    letters = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(50, -1, -10)])
     return f"{letters[:4]}-{letters[4:8]}-{letters[8:]}"

@@ -1,47 +1,55 @@
 """Import mappings: which column of a table becomes which field of a feedback (deploy/mappings/NAME.yaml).
 
-A mapping is read and checked once (`load_mapping`), then `apply` turns each row into the JSON body of
-POST /v1/feedback. What the body may hold is checked again by intake, as for any sender.
+A mapping is read and checked once (`load_mapping`), then `for_header` makes a function that turns each row
+into the JSON body of POST /v1/feedback. What it may hold is checked again by intake, as for any sender.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from collections.abc import Mapping as Map
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from shared.errors import SetupError
-from shared.mapping_spec import Column, MappingSpec
-from shared.policy.source import Source, read_source
+from shared.mapping_cells import Convert, RowError, converted, converter
+from shared.mapping_spec import MappingSpec
+from shared.policy.source import Source, read_contents
 
-__all__ = ["Mapping", "MappingError", "RowError", "load_mapping"]
+__all__ = [
+    "Mapping", "MappingError", "Row", "RowError", "find_mapping", "load_mapping", "mapping_of",
+]  # fmt: skip
 
-_REMEMBERED_TIMES = 50_000
-_SECOND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
-_ISO_LIKE = {
-    "%Y-%m-%dT%H:%M:%S": re.compile(_SECOND),
-    "%Y-%m-%dT%H:%M:%S.%f": re.compile(_SECOND + r"\.([0-9]{3}|[0-9]{6})"),
-}
-Convert = Callable[[str], Any]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+Row = Sequence[str]
+S = TypeVar("S", bound=MappingSpec)
 
 
 class MappingError(SetupError):
     """A mapping that cannot be used: not found, wrong in itself, or for columns that a file lacks."""
 
 
-class RowError(ValueError):
-    """A row that cannot be mapped: `column` and `reason`, never the value."""
+class _Part(NamedTuple):
+    """One object of the body: what it always has, fields that are cells as they are, fields that are made."""
 
-    def __init__(self, column: str, reason: str) -> None:
-        super().__init__(f"column {column}: {reason}")
-        self.column = column
-        self.reason = reason
+    constants: dict[str, Any]
+    plain: list[tuple[int, str]]
+    made: list[tuple[int, str, str, Any, Convert | None]]
+
+    def fill(self, row: Row) -> dict[str, Any]:
+        """Raises RowError."""
+        values = self.constants.copy()
+        for place, field in self.plain:
+            if text := row[place].strip():
+                values[field] = text
+        for place, column, field, default, convert in self.made:
+            text = row[place].strip()
+            value = converted(column, convert, text, default) if text else default
+            if value is not None and value != "":
+                values[field] = value
+        return values
 
 
 class Mapping:
@@ -49,130 +57,107 @@ class Mapping:
 
     def __init__(self, spec: MappingSpec) -> None:
         self.source = spec.source
-        constants = {"source": spec.source, **spec.constants}
-        self._constants = [(*_split(target), value) for target, value in constants.items()]
-        self._columns = [
-            (column.column, *_split(target), column.default, _converter(target, column))
-            for target, column in spec.columns.items()
-        ]
+        self._spec = spec
+        self._converters = {target: converter(target, column) for target, column in spec.columns.items()}
         self.columns = frozenset(column.column for column in spec.columns.values())
 
     def check_columns(self, header: Iterable[str]) -> None:
-        """Raises MappingError naming every column that the file lacks."""
-        missing = sorted(self.columns.difference(header))
-        if missing:
+        """Raises MappingError naming every column that the file lacks, or has twice."""
+        header = list(header)
+        if missing := sorted(self.columns.difference(header)):
             raise MappingError(f"the file has no column {', '.join(missing)}")
+        if twice := sorted(column for column in self.columns if header.count(column) > 1):
+            raise MappingError(f"the file has two columns of the name {', '.join(twice)}")
 
-    def apply(self, row: Map[str, str | None]) -> dict[str, Any]:
-        """JSON body for POST /v1/feedback; an empty cell without a default is left out. Raises RowError.
+    def column_of(self, target: str) -> str | None:
+        """The column from which a field comes, None where none does."""
+        column = self._spec.columns.get(target)
+        return column.column if column else None
 
-        `default: ""` leaves out what the map does not name.
+    def for_header(self, header: Sequence[str]) -> Callable[[Row], dict[str, Any]]:
+        """Rows of a table with this header become JSON bodies; raises MappingError as `check_columns` does.
+
+        An empty cell without a default is left out; `default: ""` leaves out what a map does not name. The
+        function raises RowError for a row that cannot be mapped.
         """
-        body: dict[str, Any] = {}
-        for group, name, constant in self._constants:
-            (body.setdefault(group, {}) if group else body)[name] = constant
-        for column, group, name, default, convert in self._columns:
-            cell = row.get(column)
-            if cell is None:
-                raise RowError(column, "the row has no such column")
-            text = cell.strip()
-            value: Any = _converted(column, convert, text, default) if text else default
-            if value is not None and value != "":
-                (body.setdefault(group, {}) if group else body)[name] = value
-        return body
+        self.check_columns(header)
+        parts = self._parts(header)
+        whole = parts.pop("")
+
+        def apply(row: Row) -> dict[str, Any]:
+            try:
+                body = whole.fill(row)
+                for group, part in parts.items():
+                    if values := part.fill(row):
+                        body[group] = values
+            except IndexError:
+                lacking = next(column for column in header[len(row) :] if column in self.columns)
+                raise RowError(lacking, "the row has no such column") from None
+            return body
+
+        return apply
+
+    def _parts(self, header: Sequence[str]) -> dict[str, _Part]:
+        """The objects of the body by name; "" is the body itself."""
+        parts: dict[str, _Part] = {"": _Part({}, [], [])}
+        for target, constant in {"source": self.source, **self._spec.constants}.items():
+            group, field = split_target(target)
+            parts.setdefault(group, _Part({}, [], [])).constants[field] = constant
+        for target, column in self._spec.columns.items():
+            group, field = split_target(target)
+            place, convert = header.index(column.column), self._converters[target]
+            part = parts.setdefault(group, _Part({}, [], []))
+            if convert is None and column.default is None:
+                part.plain.append((place, field))
+            else:
+                part.made.append((place, column.column, field, column.default, convert))
+        return parts
 
 
-def load_mapping(name: str, folder: Path) -> Mapping:
-    """By name (`nyc311`, NAME.yaml in `folder`) or by file (`./my.yaml`). Raises MappingError."""
-    is_file = "/" in name or name.endswith((".yaml", ".yml"))
-    file = Path(name) if is_file else folder / f"{name}.yaml"
-    if not file.is_file():
+def find_mapping(name: str, folder: Path) -> bytes:
+    """The content of NAME.yaml in `folder`. Raises MappingError that lists the names there are."""
+    file = folder / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not file.is_file():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
-        raise MappingError(f"no mapping {file if is_file else repr(name)}; mappings by name: {known}")
-    source = read_source([file])
+        raise MappingError(f"there is no mapping of this name; mappings by name: {known}")
+    return file.read_bytes()
+
+
+def mapping_of(content: bytes, file: str) -> Mapping:
+    """The mapping that YAML says. Raises MappingError with `file`, line and reason of all that is wrong."""
+    return Mapping(spec_of(content, file, MappingSpec))
+
+
+def spec_of(content: bytes, file: str, kind: type[S]) -> S:
+    """The checked specification of a kind of mapping. Raises MappingError as `mapping_of` does."""
+    source = read_contents({file: content})
     if not source.findings:
         try:
-            spec = MappingSpec.model_validate(source.data)
+            spec = kind.model_validate(source.data)
         except ValidationError as error:
             _report(error, source)
         else:
             for keys, reason in spec.problems():
                 source.report(keys, reason)
             if not source.findings:
-                return Mapping(spec)
+                return spec
     raise MappingError("\n".join(map(str, source.findings)))
 
 
+def load_mapping(name: str, folder: Path) -> Mapping:
+    """NAME.yaml of `folder`. Raises MappingError."""
+    return mapping_of(find_mapping(name, folder), f"{name}.yaml")
+
+
 def _report(error: ValidationError, source: Source) -> None:
+    """Findings, with their lines, for what pydantic found."""
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         reasons = {"extra_forbidden": "unknown key", "missing": "is missing"}
         reason = reasons.get(problem["type"], problem["msg"].removeprefix("Value error, "))
         source.report([step for step in problem["loc"] if step != "[key]"], reason)
 
 
-def _split(target: str) -> tuple[str, str]:
+def split_target(target: str) -> tuple[str, str]:
     """`customer.region` as group and name; attributes keep the dots after the first."""
     group, dot, name = target.partition(".")
     return (group, name) if dot else ("", target)
-
-
-def _converted(column: str, convert: Convert | None, text: str, default: Any) -> Any:
-    if convert is None:
-        return text
-    try:
-        value = convert(text)
-    except (ValueError, OverflowError) as error:
-        raise RowError(column, _WHY.get(type(convert), "does not fit")) from error
-    if value is None and default is None:
-        raise RowError(column, "is not in the map, which has no default")
-    return default if value is None else value
-
-
-class _Time:
-    """Text in a format and a zone to RFC 3339 with an offset; what was parsed is remembered."""
-
-    def __init__(self, format_: str, zone: str | None) -> None:
-        self._format, self._zone = format_, ZoneInfo(zone) if zone else None
-        self._known: dict[str, str] = {}
-
-    def __call__(self, text: str) -> str:
-        known = self._known.get(text)
-        if known is None:
-            if len(self._known) >= _REMEMBERED_TIMES:
-                self._known.clear()
-            known = self._known[text] = self._parsed(text)
-        return known
-
-    def _parsed(self, text: str) -> str:
-        plain = _ISO_LIKE.get(self._format)
-        if plain is not None and plain.fullmatch(text):  # the same result, five times faster
-            at = datetime.fromisoformat(text)
-        else:
-            at = datetime.strptime(text, self._format)  # noqa: DTZ007 - the zone follows
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=self._zone)
-        offset = at.utcoffset()
-        if offset is not None and offset.seconds % 60:  # local mean times before 1900: not in RFC 3339
-            at = at.astimezone(UTC)
-        return at.isoformat()
-
-
-class _Number:
-    """A finite number; whole ones as int."""
-
-    def __call__(self, text: str) -> int | float:
-        number = float(text)
-        if not abs(number) < 1e15:
-            raise ValueError("not finite")
-        return int(number) if number == int(number) else number
-
-
-_WHY: dict[type, str] = {_Time: "is not a time in the format of the mapping", _Number: "is not a number"}
-
-
-def _converter(target: str, column: Column) -> Convert | None:
-    if column.map is not None:
-        return column.map.get
-    if column.format is not None:
-        return _Time(column.format, column.zone)
-    return _Number() if target.startswith("rating.") and target != "rating.metric" else None

@@ -145,9 +145,10 @@ class Processor(Generic[L, C]):
 
     async def _apply(self, work: Prepared) -> None:
         group, records = self.exactly_once.group, work.batch.records
-        links = metrics.linked(record.cause.traceparent for record in records)
+        context, links = metrics.consumed(record.cause.traceparent for record in records)
+        count = {"cqm.records": len(records)}
         with metrics.tracer.start_as_current_span(
-            f"process {group}", kind=SpanKind.CONSUMER, links=links, attributes={"cqm.records": len(records)}
+            f"process {group}", context, kind=SpanKind.CONSUMER, links=links, attributes=count
         ):
             began = self.clock.monotonic()
             decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)

@@ -66,6 +66,8 @@ class Watch:
         )
         age = self._clock.now().timestamp() - stream.last_timestamp_ms / 1000
         metrics.STREAM_AGE.labels(stream.group).set(max(0.0, age) if lag and stream.handled else 0.0)
+        if max(stream.lost().values(), default=0.0) > self._stuck_after:
+            return await stream.restart()
         handled, since = self._progress[stream.group]
         if handled != stream.handled or not lag or stream.problems():
             self._progress[stream.group] = (stream.handled, now)

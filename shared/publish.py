@@ -12,17 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from struct import unpack_from
 from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from shared import observability as metrics
 from shared.codec import Outgoing
 from shared.errors import PermanentError, Unavailable
-from shared.topics import DEAD_LETTERS, MAX_RECORD_BYTES
+from shared.topics import DEAD_LETTERS, MAX_LETTER_BYTES, MAX_RECORD_BYTES
 
 DEADLINE_SECONDS = 8.0
 _BATCH_BYTES = 262_144
@@ -31,25 +31,47 @@ _BATCH_BYTES = 262_144
 @lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key among `partitions`: Java's default partitioner, bit for bit."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+    return (_murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _murmur2(key: bytes) -> int:
+    """MurmurHash2 as Kafka's Utils.murmur2 has it. A word at a time: aiokafka's takes twice as long for a key
+    that is a UUID, a quarter of all that intake does with a feedback."""
+    mask, factor = 0xFFFFFFFF, 0x5BD1E995
+    words = len(key) >> 2
+    mixed = 0x9747B28C ^ len(key)
+    for word in unpack_from(f"<{words}I", key):
+        word = word * factor & mask
+        mixed = (mixed * factor ^ (word ^ word >> 24) * factor) & mask
+    if rest := key[words << 2 :]:
+        mixed = (mixed ^ int.from_bytes(rest, "little")) * factor & mask
+    mixed = (mixed ^ mixed >> 13) * factor & mask
+    return mixed ^ mixed >> 15
+
+
+def producer_options(
+    bootstrap: str, client_id: str, security: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """How our producers are set; batches are made by hand, so none lingers for more."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "client_id": client_id,
+        "acks": "all",
+        "enable_idempotence": False,
+        "linger_ms": 0,
+        "max_batch_size": _BATCH_BYTES,
+        "max_request_size": 2 * MAX_RECORD_BYTES,
+        "compression_type": "zstd",
+        "request_timeout_ms": 5000,
+        **(security or {}),
+    }
 
 
 class Publisher:
     """Sends records and waits until Kafka has them. One per process; safe for concurrent use."""
 
     def __init__(self, bootstrap: str, *, client_id: str, security: dict[str, Any] | None = None) -> None:
-        self._options: dict[str, Any] = {
-            "bootstrap_servers": bootstrap,
-            "client_id": client_id,
-            "acks": "all",
-            "enable_idempotence": False,
-            "linger_ms": 0,
-            "max_batch_size": _BATCH_BYTES,
-            "max_request_size": 2 * MAX_RECORD_BYTES,
-            "compression_type": "zstd",
-            "request_timeout_ms": 5000,
-            **(security or {}),
-        }
+        self._options = producer_options(bootstrap, client_id, security)
         self._producer: AIOKafkaProducer | None = None
         self._sending = asyncio.Lock()
         self.away = ""
@@ -86,8 +108,8 @@ class Publisher:
         if not records:
             return
         for record in records:
-            limit = MAX_RECORD_BYTES if record.topic != DEAD_LETTERS.name else 2 * MAX_RECORD_BYTES - 10_000
-            if len(record.value) > limit // 2 and record.size > limit:
+            limit = MAX_LETTER_BYTES if record.topic == DEAD_LETTERS.name else MAX_RECORD_BYTES
+            if record.is_over(limit):
                 raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
         began = time.perf_counter()
         with self._told():

@@ -1,5 +1,5 @@
-"""Around every request: its id and trace in and out, and its time by route. Plain ASGI, because Starlette's
-function middleware costs half a millisecond per request."""
+"""Around every request: its id and trace in and out, what is left of the caller's rate, and its time by
+route. Plain ASGI, because Starlette's function middleware costs half a millisecond per request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import observability as metrics
-from shared.problem import Fault, Problem
+from shared.rate_limit import fields
 
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-MAX_HEADERS = 100
 
 
 class Requests:
@@ -29,10 +28,12 @@ class Requests:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = dict(scope["headers"])
-        request_id = _accepted(headers.get(b"x-request-id"), _REQUEST_ID) or secrets.token_hex(8)
-        fresh = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-        trace = _accepted(headers.get(b"traceparent"), _TRACEPARENT) or fresh
-        scope.setdefault("state", {})["traceparent"] = trace.encode()
+        chance = secrets.token_hex(32)
+        request_id = _accepted(headers.get(b"x-request-id"), _REQUEST_ID) or chance[:16]
+        fresh = f"00-{chance[16:48]}-{chance[48:]}-01"
+        trace = _accepted(headers.get(b"traceparent"), TRACEPARENT) or fresh
+        state = scope.setdefault("state", {})
+        state["traceparent"] = trace.encode()
         began, status = time.perf_counter(), 500
 
         async def answer(message: Message) -> None:
@@ -40,21 +41,27 @@ class Requests:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [(b"x-request-id", request_id.encode()), (b"traceparent", trace.encode())]
+                if rate := state.get("rate"):
+                    own += fields(*rate)
                 message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace[3:35]):
-            if len(scope["headers"]) > MAX_HEADERS:
-                await _too_many_headers(answer)
-            else:
-                with metrics.tracer.start_as_current_span(
-                    scope["method"], metrics.continued(trace), kind=SpanKind.SERVER
-                ) as span:
-                    await self._app(scope, receive, answer)
-                    span.update_name(f"{scope['method']} {_route(scope)}")
+        # a request is a task of its own, so nothing has to be unbound
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace[3:35])
+        if metrics.traced():
+            await self._traced(trace, scope, receive, answer)
+        else:
+            await self._app(scope, receive, answer)
         metrics.HTTP_SECONDS.labels(scope["method"], _route(scope), status).observe(
             time.perf_counter() - began
         )
+
+    async def _traced(self, trace: str, scope: Scope, receive: Receive, send: Send) -> None:
+        context = metrics.continued(trace)
+        with metrics.tracer.start_as_current_span(scope["method"], context, kind=SpanKind.SERVER) as span:
+            scope["state"]["traceparent"] = metrics.carried(span)
+            await self._app(scope, receive, send)
+            span.update_name(f"{scope['method']} {_route(scope)}")
 
 
 def _route(scope: Scope) -> str:
@@ -65,11 +72,3 @@ def _route(scope: Scope) -> str:
 def _accepted(given: bytes | None, form: re.Pattern[str]) -> str:
     text = (given or b"").decode("latin-1")
     return text if form.fullmatch(text) else ""
-
-
-async def _too_many_headers(send: Send) -> None:
-    fault = Fault("", "the request has too many header fields", MAX_HEADERS)
-    response = Problem(431, f"A request has at most {MAX_HEADERS} header fields.", [fault]).response()
-    start = {"type": "http.response.start", "status": 431, "headers": response.raw_headers}
-    await send(start)
-    await send({"type": "http.response.body", "body": response.body})

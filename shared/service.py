@@ -21,6 +21,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared import (
+    crash,
     kafka_connection,  # noqa: F401  # mends the connections of all clients of aiokafka
     problem,
 )
@@ -30,6 +31,7 @@ from shared.clock import Clock
 from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce
 from shared.handler import Handler
+from shared.http_protocol import protocol
 from shared.mongo import Database, Mongo
 from shared.processing import Limits, Processor
 from shared.progress import Watch
@@ -42,6 +44,11 @@ from shared.topics import Topic
 log = structlog.get_logger("cqm.service")
 
 PROBE_SECONDS = 5.0
+HTTP_DRAIN_SECONDS = 3
+DRAIN_SECONDS = 6.0
+"""With the one above: what SIGTERM may take. What waits for a server that is away is left, as by kill -9."""
+TICK_DRAIN_SECONDS = 1.0
+GOODBYE_SECONDS = 0.5
 
 
 @dataclass
@@ -74,14 +81,14 @@ class Service:
         metrics.configure_tracing(name)
         security = settings.kafka_security
         publisher = Publisher(settings.kafka, client_id=f"cqm-{name}", security=security)
-        service = cls(name, settings, clock, publisher, Mongo(settings.mongo), Access(settings))
+        service = cls(name, settings, clock, publisher, Mongo(settings.mongo), Access(settings, clock))
         if consumes:
             service.broker = KafkaBroker(
                 settings.kafka.split(","),
                 client_id=f"cqm-{name}",
                 apply_types=False,
                 logger=None,
-                graceful_timeout=8.0,
+                graceful_timeout=1.0,  # Stream.drain has waited for the batch in flight
                 request_timeout_ms=15_000,
                 allow_auto_create_topics=False,
                 security=KafkaSecurity().for_faststream(),
@@ -114,6 +121,8 @@ class Service:
         if not self.started:
             return ["starting: waiting for Kafka or MongoDB; the log says which", *self.failed.values()]
         found = [problem for stream in self.streams for problem in stream.problems()]
+        if not self.access.ready:
+            found += self.access.problems()
         if self.publisher.away:
             found.append(f"cannot publish: {self.publisher.away}")
         found += [f"{task} failed: {why}" for task, why in self.failed.items()]
@@ -123,20 +132,27 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Live for the length of a block. It begins before the servers are there: HTTP answers at once,
         readiness says what is missing, and the connections come when they can."""
-        life = asyncio.create_task(self._guard(self._live))
+        life = asyncio.create_task(self._guard(self._live), name="life")
+        access = asyncio.create_task(self._guard(self.access.keep_fresh))
         try:
             yield
         finally:
+            access.cancel()
             self.draining = True
             self._stopping.set()
             if not self.started:
                 life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
+            _, waiting = await asyncio.wait({life, access}, timeout=DRAIN_SECONDS)
+            for task in waiting:
+                log.error("left_undrained", why="MongoDB or Kafka did not answer", task=task.get_name())
+                task.cancel()
+            await _briefly(metrics.flush_traces)
 
     async def _live(self) -> None:
         """Connect in order, work until told to stop; then drain the streams first, the clients last."""
         async with AsyncExitStack() as stack:
-            stack.callback(self.mongo.close)
+            # the driver tells the server which sessions end; one that is away forgets them by itself
+            stack.push_async_callback(_briefly, self.mongo.close)
             if self.broker is not None:
                 await _until_there("MongoDB", self.mongo.ping)
             await _until_there("Kafka", lambda: stack.enter_async_context(self.publisher))
@@ -156,13 +172,16 @@ class Service:
             try:
                 await self._stopping.wait()
             finally:
-                for stream in self.streams:
-                    # before the ticks are cancelled, or a batch would overwrite what one has left pending
-                    stream.processor.draining.set()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await asyncio.gather(*(stream.drain() for stream in self.streams))
+                await self._drain(tasks)
+
+    async def _drain(self, background: Sequence[asyncio.Task[None]]) -> None:
+        for stream in self.streams:
+            # before the ticks are cancelled, or a batch would overwrite what one has left pending
+            stream.processor.draining.set()
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background, timeout=TICK_DRAIN_SECONDS)  # one may wait for MongoDB to abort
+        await asyncio.gather(*(stream.drain() for stream in self.streams))
 
     async def _probe(self) -> None:
         """Without traffic nobody would notice that Kafka is away; readiness has to."""
@@ -187,6 +206,13 @@ class Service:
             self.failed.pop(name, None)
 
 
+async def _briefly(goodbye: Callable[[], None]) -> None:
+    """A last word to a server, in a thread that nobody waits for longer than GOODBYE_SECONDS."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await asyncio.to_thread(goodbye)
+
+
 async def _until_there(what: str, connect: Callable[[], Awaitable[Any]]) -> None:
     """Services start in any order: wait for the servers, saying so, and let readiness tell the rest."""
     attempt = 0
@@ -206,21 +232,27 @@ def serve(build: Callable[[], FastAPI], settings: Settings) -> None:
     What was built at start lives as long as the process: it is taken out of the garbage collector's sight,
     and the young generation is sized for batches of thousands of objects instead of 700.
     """
+    crash.arm()
     app = build()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )
+    uvicorn.run(app, **server_options(settings))
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn runs a service."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "loop": "uvloop",
+        "http": protocol(settings.head_seconds),
+        "ws": "none",
+        "access_log": False,
+        "log_config": None,
+        "timeout_graceful_shutdown": HTTP_DRAIN_SECONDS,
+        "server_header": False,
+    }
 
 
 def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
@@ -236,9 +268,8 @@ def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
     problem.install(app)
     app.state.service = service
     app.add_middleware(Requests)
-    for router in routers:
-        app.include_router(router)
-    app.include_router(_probes(service))
+    # in one list, ours first: `include_router` would look for the route of each request twice
+    app.router.routes[:0] = [route for router in (*routers, _probes(service)) for route in router.routes]
     return app
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.rate_limit import rate_per_second
+
+if TYPE_CHECKING:  # the commands of `cqm` read settings too, and FastStream takes 0.3 s to import
+    from faststream.security import BaseSecurity
+
 DEMO_POLICY = Path(__file__).parent.parent / "deploy" / "policy" / "demo"
+
+
+def _checked_rate(text: str) -> str:
+    if text != "off":
+        rate_per_second(text)
+    return text
 
 
 class KafkaSecurity(BaseSettings):
@@ -45,6 +56,8 @@ class KafkaSecurity(BaseSettings):
         """The same for FastStream's broker, which builds the consumers."""
         if self.security_protocol == "PLAINTEXT":
             return None
+        from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
         context = self.options().get("ssl_context")
         if not self.security_protocol.startswith("SASL"):
             return BaseSecurity(ssl_context=context, use_ssl=True)
@@ -72,10 +85,20 @@ class Settings(BaseSettings):
     policy: Path = Field(default=DEMO_POLICY, description="folder of the policy in force")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    auth: Literal["off"] = Field(default="off", description="off is allowed on loopback only")
+    auth: Literal["off", "keys", "jwt"] = Field(default="off", description="off is allowed on loopback only")
     auth_off_behind_proxy: bool = Field(
         default=False,
         description="allow CQM_AUTH=off on other addresses: something in front of CQM checks callers",
+    )
+    keys: Path | None = Field(default=None, description="file of API keys, written by `cqm token`")
+    jwks: str = Field(default="", description="keys of the issuer of tokens: a file or an https address")
+    jwt_issuer: str = Field(default="", description="`iss` that a token must have")
+    jwt_audience: str = Field(default="", description="`aud` that a token must have, or have among others")
+    rate: Annotated[str, AfterValidator(_checked_rate)] = Field(
+        default="1000/s", description="of each caller that has none of its own, N/s, N/min, N/h, or off"
+    )
+    head_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="seconds until the head of a request must have arrived"
     )
     log: Literal["json", "text"] = "json"
     batch_records: int = Field(default=4000, ge=1, le=20_000)
@@ -93,16 +116,35 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _without_authentication_on_loopback_only(self) -> Self:
-        if not self.auth_off_behind_proxy and not _is_loopback(self.host):
+        if self.auth == "off" and not self.auth_off_behind_proxy and not _is_loopback(self.host):
             raise ValueError(
                 "CQM_AUTH=off binds to loopback only: set CQM_HOST=127.0.0.1, or "
                 "CQM_AUTH_OFF_BEHIND_PROXY=yes when something in front of CQM checks who calls"
             )
         return self
 
+    @model_validator(mode="after")
+    def _with_what_authentication_needs(self) -> Self:
+        needed = {"off": (), "keys": ("keys",), "jwt": ("jwks", "jwt_issuer", "jwt_audience")}[self.auth]
+        if missing := [f"CQM_{name.upper()}" for name in needed if not getattr(self, name)]:
+            raise ValueError(f"CQM_AUTH={self.auth} needs {', '.join(missing)}")
+        if is_address(self.jwks) and not _is_safe(self.jwks):
+            raise ValueError("CQM_JWKS is an https address (http on loopback only) or a file")
+        return self
+
     @property
     def kafka_security(self) -> dict[str, Any]:
         return KafkaSecurity().options()
+
+
+def is_address(place: str) -> bool:
+    """Whether it is to be fetched, and not a file."""
+    return place.startswith(("http://", "https://"))
+
+
+def _is_safe(address: str) -> bool:
+    """Who could answer for the issuer could let in anybody."""
+    return address.startswith("https://") or _is_loopback(urlsplit(address).hostname or "")
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from logging import CRITICAL, WARNING
 from typing import Any
@@ -27,12 +28,17 @@ from shared.crash import crash_point
 from shared.errors import TransientError
 from shared.handler import Handler, Partition, Tick
 from shared.processing import Processor, Record
+from shared.publish import partition_of
 from shared.topics import Topic
 
 log = structlog.get_logger("cqm.stream")
 
 COMMIT_DEADLINE_SECONDS = 5.0
 LEAVE_DEADLINE_SECONDS = 3.0
+BATCH_DEADLINE_SECONDS = 2.5
+CLOSE_DEADLINE_SECONDS = 0.5
+LOST_AFTER_SECONDS = 5.0
+"""Between two assignments a partition is nobody's for a moment; this long, it has been lost."""
 FILL_DEADLINE_SECONDS = 0.1
 """In a rebalance getmany waits for its end, and the rebalance for the end of the batch in hand."""
 
@@ -41,8 +47,8 @@ FILL_DEADLINE_SECONDS = 0.1
 class Pace:
     """How a stream polls: records per batch, the window in which a small batch grows, session seconds.
 
-    Tiny batches are the dear ones, so a poll that came less than half full waits `window` seconds once
-    and takes what has arrived since.
+    Tiny batches are the dear ones, so a poll of less than an eighth of `max_records` waits `window` seconds
+    once and takes what has arrived since; a larger one would only idle.
     """
 
     max_records: int = 4000
@@ -69,6 +75,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._busy = asyncio.Lock()
         self._claiming: asyncio.Task[None] | None = None
         self._committed: dict[Partition, int] = {}
+        self._astray: dict[Partition, float] = {}
         self.subscriber = broker.subscriber(
             topic.name,
             group_id=self.group,
@@ -97,6 +104,25 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         """The partitions that this replica has claimed and may write for."""
         return list(self.processor.exactly_once.positions)
 
+    def holds(self, key: bytes) -> bool:
+        """Whether the records of this key are processed here at the moment."""
+        count = len(self.consumer.partitions_for_topic(self.topic.name) or ()) if self.consumer else 0
+        held = self.processor.exactly_once.positions
+        return bool(count) and Partition(self.topic.name, partition_of(key, count)) in held
+
+    def lost(self) -> dict[Partition, float]:
+        """Partitions that Kafka assigned and nobody here works on, with the seconds since they were first so.
+
+        Another replica took their fences and may have died before it joined the group: then no rebalance
+        comes, and only this replica can claim them again.
+        """
+        assigned = self.consumer.assignment() if self.consumer is not None else frozenset[TopicPartition]()
+        theirs = {Partition(one.topic, one.partition) for one in assigned}
+        astray = theirs.difference(self.held, self.unclaimed, self.out_of_range)
+        now = self.processor.clock.monotonic()
+        self._astray = {partition: self._astray.get(partition, now) for partition in astray}
+        return {partition: now - since for partition, since in self._astray.items()}
+
     def problems(self) -> list[str]:
         """Why the stream is not ready, in words; empty when it is."""
         found = [f"{partition}: {why}" for partition, why in self.processor.stopped.items()]
@@ -105,6 +131,8 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             found.append(f"{self.group} has not joined its consumer group yet")
         if self.unclaimed:
             found.append(f"{self.group} has {len(self.unclaimed)} partitions still to claim")
+        lost = sorted(one for one, seconds in self.lost().items() if seconds > LOST_AFTER_SECONDS)
+        found += [f"{partition}: assigned but not held: another replica took its fence" for partition in lost]
         if self.processor.away:
             found.append(f"{self.group} waits: {self.processor.away}")
         return found
@@ -115,14 +143,22 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return await self.processor.tick(handler, tick)
 
     async def drain(self) -> None:
-        """Finish the batch in flight, tell Kafka how far it got, and give everything back."""
+        """Finish the batch in flight, tell Kafka how far it got, and give everything back.
+
+        A batch that waits for a server that is away is left where it is: the fence says what of it was done.
+        """
         self.processor.draining.set()
         if self._claiming is not None:
             self._claiming.cancel()
-        async with self._busy:
-            await self.commit()
+        try:
+            async with asyncio.timeout(BATCH_DEADLINE_SECONDS), self._busy:
+                await self.commit()
+        except TimeoutError:
+            log.warning("left_a_batch", group=self.group, why=self.processor.away or "it takes too long")
         await self._leave()
-        await self.processor.exactly_once.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_DEADLINE_SECONDS):
+                await self.processor.exactly_once.close()
 
     async def restart(self) -> None:
         """Leave the group and join it again, for a consumer that has stopped delivering."""
@@ -181,7 +217,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _fill(self, first: Sequence[Record]) -> list[Record]:
         records = list(first)
         room = self.pace.max_records - len(records)
-        if not self.pace.window or len(records) * 2 >= self.pace.max_records or self.consumer is None:
+        if not self.pace.window or len(records) * 8 >= self.pace.max_records or self.consumer is None:
             return records
         await asyncio.sleep(self.pace.window)  # the batching window, like a producer's linger
         try:

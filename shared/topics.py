@@ -9,6 +9,8 @@ from shared import events
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 900_000
 """Largest value + key + headers that a producer of ours sends; refused before it reaches the client."""
+MAX_LETTER_BYTES = 2 * MAX_RECORD_BYTES - 10_000
+"""The same for dead letters, which carry what others sent, and why it failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,8 +20,13 @@ Parameters = dict[str, str | int | list[str]]
 
 
 def http_client(url: str) -> httpx.AsyncClient:
-    """Proxies of the environment are for the world outside, not for the loopback interface."""
-    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url))
+    """It says who calls by CQM_TOKEN, an API key or a token.
+
+    Proxies of the environment are for the world outside, not for the loopback interface.
+    """
+    token = os.environ.get("CQM_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url), headers=headers)
 
 
 def _is_loopback(url: str) -> bool:
@@ -63,7 +69,7 @@ class Api:
         except httpx.HTTPError as error:
             raise no_answer(service, url, error) from error
         if response.is_error:
-            raise _refused(service, response)
+            raise refused(service, response)
         return msgspec.json.decode(response.content)
 
 
@@ -82,11 +88,14 @@ def no_answer(service: str, url: str, error: Exception) -> Failure:
     )
 
 
-def _refused(service: str, response: httpx.Response) -> Failure:
+def refused(service: str, response: httpx.Response) -> Failure:
     """4xx is the caller's to mend, everything else is the service's."""
     detail, reasons = problem(response)
-    usage = response.status_code in (400, 404, 422)
+    unknown = response.status_code in (401, 403)
+    usage = unknown or response.status_code in (400, 404, 422)
     remedy = "" if usage else "`cqm status` shows what is ready, `cqm logs` why it is not"
+    if unknown:
+        remedy = "set CQM_TOKEN to an API key (`cqm token new`) or a token"
     return Failure(
         f"{service} answered {response.status_code}: {' '.join([detail, *reasons])}",
         remedy,

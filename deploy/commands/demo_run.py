@@ -9,7 +9,6 @@ from typing import Any
 from deploy.commands import demo_screen as screen
 from deploy.commands.addresses import Addresses
 from deploy.commands.api import Api, http_client, opened
-from deploy.commands.csv_table import opened_table
 from deploy.commands.demo_reading import (
     ESCALATED_SECONDS,
     OPENED_SECONDS,
@@ -21,14 +20,11 @@ from deploy.commands.demo_reading import (
     until,
     volume,
 )
-from deploy.commands.feeding import batches, feed
-from deploy.commands.import_job import check_columns, named_mapping
-from deploy.commands.resume import Position
-from deploy.commands.sending import Sender
+from deploy.commands.import_client import ImportClient, Source
 from deploy.commands.terminal import line, note
 
 DATA = Path(__file__).parent.parent / "demo" / "nyc311.csv"
-MAPPING = "nyc311"
+MAPPING = Path(__file__).parent.parent / "mappings" / "nyc311.yaml"
 COMPLAINT_SECONDS, FIRST_STEP_SECONDS = 15.0, 30.0
 
 
@@ -48,9 +44,11 @@ async def _requests(api: Api) -> None:
     line("1,000 service requests of New York's 311 line (nyc311.csv) go to intake ...", "bold")
     before = await volume(api)
     taken = await _feed(api)
-    now = await until(OPENED_SECONDS, lambda: volume(api), lambda count: count >= taken.accepted)
+    now = await until(OPENED_SECONDS, lambda: volume(api), lambda count: count >= taken["accepted"])
     screen.taken(taken, now - before)
-    cases = await until(OWNED_SECONDS, lambda: demo_cases(api), lambda found: settled(found, taken.accepted))
+    cases = await until(
+        OWNED_SECONDS, lambda: demo_cases(api), lambda found: settled(found, taken["accepted"])
+    )
     people = {person["id"]: person["name"] for person in (await api.get("routing", "/v1/people"))["items"]}
     departments = {entry["id"]: entry for entry in (await api.get("routing", "/v1/departments"))["items"]}
     picture = Picture(cases, people, departments)
@@ -70,14 +68,18 @@ async def _requests(api: Api) -> None:
         screen.figure(await api.get("analytics", f"/v1/kpis/{name}", {"by": by}))
 
 
-async def _feed(api: Api) -> Position:
+async def _feed(api: Api) -> dict[str, Any]:
+    """The import of the shipped file, when all its rows are taken."""
     intake = api.addresses.url("intake")
-    mapping, _ = named_mapping(MAPPING)
-    with opened_table(DATA, mapping.columns) as found:
-        check_columns(mapping, found.header)
-        async with http_client(intake) as client:
-            sender = Sender(client, intake, lambda why: note(why, "yellow"), OPENED_SECONDS)
-            return await feed(batches(found, mapping, 0), sender, lambda *_: None, Position())
+    async with http_client(intake) as client:
+        imports = ImportClient(client, intake, _waits, OPENED_SECONDS)
+        job = await imports.upload(Source(DATA, own_mapping=MAPPING.read_bytes()), lambda sent: None)
+        return [job async for job in imports.follow(job["id"])][-1]
+
+
+def _waits(why: str) -> None:
+    if why:
+        note(why, "yellow")
 
 
 async def _complaint(api: Api) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from deploy.commands.addresses import Addresses, folder_option
 from deploy.commands.demo_reading import Picture
 from deploy.commands.kpi import show_figure
-from deploy.commands.resume import Position
 from deploy.commands.terminal import line, out, plain, table
 
 FIRST_ESCALATIONS = 5
@@ -25,11 +24,10 @@ _STEPS = {
 }
 
 
-def taken(position: Position, new: int) -> None:
-    line(
-        f"  {position.accepted:,} taken, {position.rejected:,} rejected; {new:,} of them are new to analytics"
-    )
-    if not new and position.accepted:
+def taken(job: dict[str, Any], new: int) -> None:
+    """`job`: of the import, as intake tells it."""
+    line(f"  {job['accepted']:,} taken, {job['rejected']:,} rejected; {new:,} of them are new to analytics")
+    if not new and job["accepted"]:
         line("  The same requests again add nothing: their ids come from source and external_id.")
 
 

@@ -1,102 +1,124 @@
-"""One import from its start, or from where it was interrupted, to its summary."""
+"""One `cqm import`, from its file to its summary: intake does the work, this follows it."""
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from deploy.commands.addresses import Addresses
 from deploy.commands.api import http_client
-from deploy.commands.csv_table import opened_table
-from deploy.commands.feeding import batches, feed
+from deploy.commands.import_client import ImportClient, Source
 from deploy.commands.import_progress import ImportProgress
-from deploy.commands.rejects import Rejected, RejectsFile
-from deploy.commands.resume import Bookmark, Position, key_of
-from deploy.commands.sending import Sender
-from deploy.commands.terminal import USAGE, Failure, plain
-from shared.mapping import Mapping, MappingError, load_mapping
+from deploy.commands.terminal import USAGE, Failure
 
-MAPPINGS = Path(__file__).parent.parent / "mappings"
 SHOWN_REJECTS = 20
 
 
-@dataclass(frozen=True)
-class Job:
-    """One import: what is read, by which mapping, and where it goes."""
+@dataclass
+class ImportJob:
+    """`identity` is known once intake has the file; `attached`: it had it before."""
 
-    file: Path
-    mapping: Mapping
+    source: Source
     rejects: Path
     addresses: Addresses
-    bookmark: Bookmark
+    identity: str = ""
+    attached: bool = field(default=False, init=False)
 
     @classmethod
-    def checked(cls, file: Path, name: str, rejects: Path | None, addresses: Addresses) -> Job:
-        """Raises Failure when the file or the mapping cannot be used, before anything is sent."""
+    def checked(
+        cls, file: Path, mapping: str, rejects: Path | None, options: dict[str, str], addresses: Addresses
+    ) -> ImportJob:
+        """Raises Failure when a file is not there, before anything is sent."""
         if not file.is_file():
             raise Failure(f"there is no file {file}", "", USAGE)
-        mapping, mapping_file = named_mapping(name)
-        if not file.stat().st_size:
-            raise Failure(f"{file} is empty", "", USAGE)
-        to = rejects or file.with_name(f"{file.name}.rejects.csv")
-        key = key_of(file, mapping_file, addresses.name, to)
-        return cls(file, mapping, to, addresses, Bookmark(addresses.folder, key))
+        said = {name: value for name, value in options.items() if value}
+        if "/" in mapping or mapping.endswith((".yaml", ".yml")):
+            try:
+                source = Source(file, "", Path(mapping).read_bytes(), said)
+            except OSError as error:
+                raise Failure(f"{mapping} cannot be read: {error.strerror}", "", USAGE) from error
+        else:
+            source = Source(file, mapping, None, said)
+        return cls(source, rejects or file.with_name(f"{file.name}.rejects.csv"), addresses)
+
+    @property
+    def url(self) -> str:
+        """Where the import can be looked at, and cancelled."""
+        return f"{self.addresses.url('intake')}/v1/imports/{self.identity}"
+
+    async def dry_run(self) -> dict[str, Any]:
+        """What intake would make of the file. Raises Failure."""
+        intake = self.addresses.url("intake")
+        with ImportProgress(self.source.file) as progress:
+            async with http_client(intake) as client:
+                return await ImportClient(client, intake, progress.wait).dry_run(self.source, progress.sent)
 
     async def run(self) -> dict[str, Any]:
         """The summary, when every row has been settled. Raises Failure."""
-        start, began = self.bookmark.load(), time.monotonic()
+        began = time.monotonic()
         intake = self.addresses.url("intake")
-        progress = ImportProgress(self.file, start.rows)
-        shown: list[Rejected] = []
-
-        def done(position: Position, read_bytes: int, rejected: list[Rejected]) -> None:
-            shown.extend(rejected[: SHOWN_REJECTS - len(shown)])
-            progress.advance(position, read_bytes)
-
-        with progress, opened_table(self.file, self.mapping.columns) as found:
-            check_columns(self.mapping, found.header)
-            rejects = RejectsFile(self.rejects, found.header, start.rejects_bytes)
+        with ImportProgress(self.source.file) as progress:
             async with http_client(intake) as client:
-                sender = Sender(client, intake, progress.wait)
-                source = batches(found, self.mapping, start.rows)
-                position = await feed(source, sender, done, start, rejects=rejects, bookmark=self.bookmark)
-            rejects.close()
-        self.bookmark.clear()
-        return self._summary(start, position, time.monotonic() - began, shown)
+                imports = ImportClient(client, intake, progress.wait)
+                job = await self._begun(imports, progress)
+                async for job in imports.follow(self.identity):
+                    progress.imported(job)
+                self._check_end(job)
+                shown = await self._rejects(imports, job)
+        return self._summary(job, time.monotonic() - began, shown)
 
-    def _summary(
-        self, start: Position, position: Position, seconds: float, shown: list[Rejected]
-    ) -> dict[str, Any]:
+    async def _begun(self, imports: ImportClient, progress: ImportProgress) -> dict[str, Any]:
+        sha256 = await asyncio.to_thread(_sha256, self.source.file)
+        job = await imports.unfinished(self.source, sha256)
+        self.attached = job is not None
+        if job is None:
+            job = await imports.upload(self.source, progress.sent)
+        self.identity = job["id"]
+        return job
+
+    def _check_end(self, job: dict[str, Any]) -> None:
+        if job["state"] == "failed":
+            raise Failure(f"the import failed after {job['rows']:,} rows: {job['reason']}")
+        if job["state"] == "cancelled":
+            raise Failure(f"the import was cancelled after {job['rows']:,} rows; those stay taken")
+
+    async def _rejects(self, imports: ImportClient, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """Those of an earlier import do not stay beside this one."""
+        self.rejects.unlink(missing_ok=True)
+        if not job["rejected"]:
+            return []
+        await imports.rejects(self.identity, self.rejects)
+        with self.rejects.open(encoding="utf-8-sig", newline="") as file:
+            return [
+                {
+                    "row": int(row["rejected_row"]),
+                    "column": row["rejected_column"],
+                    "reason": row["rejected_reason"],
+                }
+                for row in islice(csv.DictReader(file), SHOWN_REJECTS)
+            ]
+
+    def _summary(self, job: dict[str, Any], seconds: float, shown: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "file": str(self.file),
-            "rows": position.accepted + position.rejected,
-            "accepted": position.accepted,
-            "rejected": position.rejected,
-            "resumed_after_row": start.rows + 1 if start.rows else None,
+            "id": job["id"],
+            "file": str(self.source.file),
+            "rows": job["rows"],
+            "accepted": job["accepted"],
+            "rejected": job["rejected"],
+            "attached": self.attached,
             "seconds": round(seconds, 3),
-            "rows_per_second": round((position.rows - start.rows) / max(seconds, 0.001), 1),
-            "rejects_file": str(self.rejects) if position.rejected else None,
-            "rejects": [rejected._asdict() for rejected in shown],
+            "rows_per_second": job["rate"],
+            "rejects_file": str(self.rejects) if job["rejected"] else None,
+            "rejects": shown,
         }
 
 
-def named_mapping(name: str) -> tuple[Mapping, Path]:
-    """A mapping and its file. Raises Failure with file and line of what is wrong in it."""
-    try:
-        mapping = load_mapping(name, MAPPINGS)
-    except MappingError as error:
-        raise Failure(str(error), "", USAGE) from error
-    shipped = MAPPINGS / f"{name}.yaml"
-    return mapping, shipped if shipped.is_file() else Path(name)
-
-
-def check_columns(mapping: Mapping, header: list[str]) -> None:
-    """Raises Failure naming the columns that the file lacks."""
-    try:
-        mapping.check_columns(header)
-    except MappingError as error:
-        raise Failure(
-            str(error), f"it has {', '.join(plain(column) for column in header[:50])}", USAGE
-        ) from error
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,34 +1,32 @@
-"""The bar of an import: how far, how fast, how long still, and why it waits."""
+"""The bar of an import: the file on its way, then its rows; how far, how fast, how long still."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from deploy.commands.resume import Position
 from deploy.commands.terminal import err, note
 
 NOTE_SECONDS = 10.0
 
 
 class ImportProgress:
-    """On a terminal a bar by bytes of the file; elsewhere a line each ten seconds."""
+    """On a terminal a bar; elsewhere a line each ten seconds."""
 
-    def __init__(self, file: Path, first_row: int) -> None:
-        self._size = file.stat().st_size
-        self._first_row = first_row
-        self._began = time.monotonic()
-        self._noted = self._began
+    def __init__(self, file: Path) -> None:
+        self._size = max(file.stat().st_size, 1)
+        self._noted = time.monotonic()
         self._waiting = False
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[words]}"),
             console=err, transient=True, disable=not err.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task(file.name, total=self._size, rate="")
+        self._task = self._bar.add_task(file.name, total=100, words="")
 
     def __enter__(self) -> ImportProgress:
         self._bar.start()
@@ -39,14 +37,17 @@ class ImportProgress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, position: Position, read_bytes: int) -> None:
-        now = time.monotonic()
-        rate = (position.rows - self._first_row) / max(now - self._began, 0.001)
-        words = f"{position.rows:,} rows, {rate:,.0f}/s"
-        self._bar.update(self._task, completed=read_bytes, rate=words)
-        if not err.is_terminal and now - self._noted > NOTE_SECONDS:
-            self._noted = now
-            note(f"{100 * read_bytes // max(self._size, 1)} %: {words}")
+    def sent(self, count: int) -> None:
+        """Bytes of the file that are on their way."""
+        self._show(100 * count / self._size, "sent")
+
+    def imported(self, job: dict[str, Any]) -> None:
+        """The job as intake tells it."""
+        words = f"{job['rows']:,} rows, {job['rate']:,.0f}/s"
+        if job["eta_seconds"] is not None:
+            words += f", {_span(job['eta_seconds'])} left"
+        self.wait(job["waiting"] or "")
+        self._show(job["percent"], words)
 
     def wait(self, why: str) -> None:
         """Why nothing moves, said once; "" when it moves again."""
@@ -55,3 +56,16 @@ class ImportProgress:
         elif not why and self._waiting:
             note("it goes on", "green")
         self._waiting = bool(why)
+
+    def _show(self, percent: float, words: str) -> None:
+        self._bar.update(self._task, completed=percent, words=words)
+        now = time.monotonic()
+        if not err.is_terminal and now - self._noted > NOTE_SECONDS:
+            self._noted = now
+            note(f"{percent:.0f} %: {words}")
+
+
+def _span(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""`cqm import`: a CSV file into a running system, every row accounted for."""
+"""`cqm import`: a table into a running system, every row accounted for."""
 
 from __future__ import annotations
 
@@ -28,41 +28,86 @@ from deploy.commands.terminal import (
 def register(app: typer.Typer) -> None:
     @app.command("import")
     def import_(
-        file: Annotated[Path, typer.Argument(help="A CSV file in UTF-8 with a header row.")],
-        mapping: Annotated[str, typer.Option(help="Name of a shipped mapping, or a YAML file.")],
+        file: Annotated[Path, typer.Argument(help="A CSV or XLSX file with a header row.")],
+        mapping: Annotated[str, typer.Option(help="Name of a mapping that intake has, or a YAML file.")],
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would become.")] = False,
+        encoding: Annotated[str, typer.Option(help="utf-8, gb18030, utf-16 [found out].")] = "",
+        delimiter: Annotated[str, typer.Option(help="Between cells; tab, too [found out].")] = "",
+        quote: Annotated[str, typer.Option(help='Around cells, or none ["].')] = "",
         rejects: Annotated[
             Path | None, typer.Option(help="Where rejected rows go [FILE.rejects.csv].")
         ] = None,
         data_dir: DataDir = None,
         as_json: AsJson = False,
     ) -> None:
-        """Import a file: Ctrl-C and again goes on where it was, and importing it twice adds nothing."""
-        from deploy.commands.import_job import Job
+        """Import a file: it goes on without this command, and importing it twice adds nothing."""
+        from deploy.commands.import_job import ImportJob
 
-        job = Job.checked(file, mapping, rejects, find(data_dir))
+        options = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
+        job = ImportJob.checked(file, mapping, rejects, options, find(data_dir))
         try:
-            summary = run(job.run())
+            answer = run(job.dry_run() if dry_run else job.run())
         except KeyboardInterrupt:
-            note("stopped; the same command goes on where it was")
+            _detached(job.identity, job.url)
             end(INTERRUPTED)
         else:
-            write_json(summary) if as_json else _show(summary)
-            end(FINDING if summary["rejected"] else OK)
+            if as_json:
+                write_json(answer)
+            else:
+                (_show_dry_run if dry_run else _show)(answer)
+            end(FINDING if answer["rejects"] else OK)
+
+
+def _detached(identity: str, url: str) -> None:
+    if not identity:
+        note("stopped before intake had the file; the same command begins again")
+        return
+    note("the import goes on without this command; the same command shows it again")
+    note(f"  look:   curl {url}")
+    note(f"  cancel: curl -X DELETE {url}")
 
 
 def _show(summary: dict[str, Any]) -> None:
-    went_on = summary["resumed_after_row"]
-    if went_on:
-        line(f"went on after row {went_on:,} of an earlier run")
+    if summary["attached"]:
+        line("this file was being imported already")
     line(
         f"{summary['rows']:,} rows: {summary['accepted']:,} taken, {summary['rejected']:,} rejected, "
         f"in {summary['seconds']:.1f} s ({summary['rows_per_second']:,.0f} rows/s)",
         "bold",
     )
-    if not summary["rejected"]:
-        return
+    if summary["rejected"]:
+        _show_rejects(summary["rejects"])
+        line(f"all rejected rows, with their reasons, are in {summary['rejects_file']}")
+
+
+def _show_dry_run(found: dict[str, Any]) -> None:
+    how = [found["format"], found["encoding"], found["delimiter"] and f"between cells {found['delimiter']!r}"]
+    line(", ".join(filter(None, how)), "bold")
+    names = sorted({name for row in found["rows"] for name in _flat(row["feedback"])})
+    shown = table("row", *names, right=("row",))
+    for row in found["rows"]:
+        flat = _flat(row["feedback"])
+        shown.add_row(str(row["row"]), *(plain(flat.get(name, "")) for name in names))
+    out.print(shown)
+    line(f"columns that the mapping does not use: {plain(', '.join(found['unmapped'])) or 'none'}")
+    line(f"{found['looked_at']:,} rows were looked at, {len(found['rejects']):,} of them would be rejected")
+    if found["rejects"]:
+        _show_rejects(found["rejects"])
+
+
+def _show_rejects(rejects: list[dict[str, Any]]) -> None:
     shown = table("row", "column", "reason", right=("row",))
-    for rejected in summary["rejects"]:
+    for rejected in rejects[:20]:
         shown.add_row(str(rejected["row"]), plain(rejected["column"]), plain(rejected["reason"]))
     out.print(shown)
-    line(f"all rejected rows, with their reasons, are in {summary['rejects_file']}")
+
+
+def _flat(feedback: dict[str, Any]) -> dict[str, Any]:
+    """`{"customer": {"id": ...}}` as `{"customer.id": ...}`."""
+    flat: dict[str, Any] = {}
+    for name, value in feedback.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+        else:
+            flat[name] = value
+    return flat

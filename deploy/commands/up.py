@@ -152,6 +152,7 @@ def _links(instance: Instance) -> None:
         ("/v1/overdue", "sla", "what is late"),
         ("/v1/escalations", "sla", "who was told"),
         ("/v1/kpis", "analytics", "the figures"),
+        ("/forms/complaint", "intake", "a form for customers"),
     ):
         line(f"  {instance.url(service) + path:<40} {what}")
     line(f"  {'each service: /readyz, /metrics, /openapi.json':<40}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ def _try_lock(file: TextIO) -> bool:
 
 
 class DataFolder:
-    """kafka/, mongo/ (data), logs/NAME.log, run/NAME.json (children), instance.json, ports.json, lock."""
+    """kafka/, mongo/ (data), logs/NAME.log, run/NAME.json (children), instance.json, ports.json, secret,
+    lock."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).expanduser().resolve()
@@ -85,6 +87,20 @@ class DataFolder:
     @property
     def ports_file(self) -> Path:
         return self.root / "ports.json"
+
+    @property
+    def has_secret(self) -> bool:
+        return self._secret.exists()
+
+    @property
+    def _secret(self) -> Path:
+        return self.root / "secret"
+
+    def secret(self) -> str:
+        """What signs pages and links of forms here (CQM_SECRET); made when it is first asked for."""
+        if not self.has_secret:
+            write_atomically(self._secret, secrets.token_urlsafe(32).encode())
+        return self._secret.read_text(encoding="ascii")
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

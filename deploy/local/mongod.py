@@ -12,12 +12,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 from deploy.local.folder import DataFolder
 from deploy.local.mongod_binary import find_mongod
 from deploy.local.part import poll_until
+from deploy.local.plan import CACHE_GB
 from deploy.local.ports import HOST
 from deploy.local.process import Child
 
 START_SECONDS = 60.0
 REPLICA_SET = "cqm"
-CACHE_GB = 0.5
 OPLOG_MB = 1024  # the default is 5 % of the disk
 NOT_YET_INITIALIZED = 94  # NotYetInitialized in MongoDB's error_codes.yml
 PARAMETERS = {

@@ -8,17 +8,28 @@ from collections.abc import Mapping
 
 import msgspec
 
-from deploy.local.mongod import CACHE_GB
 from deploy.local.ports import HOST
 
+CACHE_GB = 0.5
+"""WiredTiger's cache: what one machine for trying out can spare."""
 SERVICES = ("intake", "routing", "sla", "analytics")
 COMMAND = (sys.executable, "-m", "services.{name}")
+PRELOADED = (
+    "shared.service",
+    "shared.policy",
+    # These are imported where the need arises, which is at every start of a service.
+    "holidays.countries",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`kafka` (HOST:PORT) and `mongo` (URI) name servers that run already; None starts our own.
 
-    `replicas` holds counts above one. `command` is a service's argv with {name} in it. `prepare` is
+    `replicas` holds counts above one. `command` is a service's argv with {name} in it. `preload` names
+    the modules that are imported before services are forked; empty: each service is executed. `prepare` is
     `package.module:function`, an async function (kafka, mongo) that creates topics and the like: the
     background process imports it, Supervisor takes the function itself. `env` wins over all other
     variables of the services.
@@ -32,15 +43,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     replicas: dict[str, int] = {}
     services: tuple[str, ...] = SERVICES
     command: tuple[str, ...] = COMMAND
+    preload: tuple[str, ...] = PRELOADED
     prepare: str | None = None
     env: dict[str, str] = {}
     mongo_cache_gb: float = CACHE_GB
 
 
 def service_env(
-    plan: Plan, kafka: str, mongo: str, port: int, inherited: Mapping[str, str] = os.environ
+    plan: Plan,
+    kafka: str,
+    mongo: str,
+    port: int,
+    inherited: Mapping[str, str] = os.environ,
+    secret: str = "",
 ) -> dict[str, str]:
-    """The environment of one service process.
+    """The environment of one service process. `secret` is CQM_SECRET where the user has set none.
 
     Security settings for a Kafka of the user's (CQM_KAFKA_*) do not hold for the one started here.
     """
@@ -50,4 +67,6 @@ def service_env(
     env |= {"CQM_AUTH": "off", "CQM_LOG": "json"}
     if plan.policy is not None:
         env["CQM_POLICY"] = plan.policy
+    if not env.get("CQM_SECRET") and secret:
+        env["CQM_SECRET"] = secret
     return env | plan.env

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +16,8 @@ import msgspec
 from deploy.local.errors import StopTimeout
 from deploy.local.folder import write_atomically
 from deploy.local.identity import identity, is_alive
+from deploy.local.launch import Launch, Started, execute
 
-SHIM = Path(__file__).with_name("shim.py")
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
 ORPHAN_SECONDS = 10.0
 
@@ -38,25 +36,25 @@ class Child:
     loop of its own, so one loop may start it and another one stop it.
     """
 
-    def __init__(self, name: str, *, log: Path, run_folder: Path) -> None:
+    def __init__(self, name: str, *, log: Path, run_folder: Path, launch: Launch = execute) -> None:
         self.name = name
         self.log = log
+        self._launch = launch
         self._run_file = run_folder / f"{name}.json"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
         self._exit: Future[int] = Future()
         self._stopped = False
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Spawns argv; the log of an earlier run is continued. Raises OSError when it cannot be spawned."""
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, inherit: Sequence[int] = ()
+    ) -> None:
+        """Starts argv as its Launch says; the log of an earlier run is continued. Raises OSError."""
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self._stopped = False
         rotate(self.log)
-        command = [sys.executable, "-I", "-S", str(SHIM), str(os.getpid()), *argv]
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
-            )
+            self._process = self._launch(self.name, argv, env, log.fileno(), inherit)
         mark = RunFile(self._process.pid, identity(self._process.pid) or "")
         write_atomically(self._run_file, msgspec.json.encode(mark))
         self._exit = Future()
@@ -64,7 +62,7 @@ class Child:
         self._exit.set_running_or_notify_cancel()
         threading.Thread(target=self._reap, args=(self._process, self._exit), daemon=True).start()
 
-    def _reap(self, process: subprocess.Popen[bytes], done: Future[int]) -> None:
+    def _reap(self, process: Started, done: Future[int]) -> None:
         done.set_result(process.wait())
 
     @property
@@ -89,7 +87,7 @@ class Child:
         if self._process is None:
             return None
         self._stopped = True
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
             code = await asyncio.wait_for(self.wait(), grace_seconds)
         except TimeoutError:
@@ -98,10 +96,11 @@ class Child:
         return code
 
     async def kill(self) -> int:
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         return await self.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """To the process, SIGKILL to its whole group; nothing when it has ended."""
         if self._process is None or not self.running:
             return
         if number == signal.SIGKILL:

@@ -11,8 +11,9 @@ from pathlib import Path
 from deploy.local.events import Say, say_nothing
 from deploy.local.folder import DataFolder
 from deploy.local.kafka import LocalKafka
-from deploy.local.mongod import CACHE_GB, LocalMongod
+from deploy.local.mongod import LocalMongod
 from deploy.local.part import Part, together
+from deploy.local.plan import CACHE_GB
 from deploy.local.ports import PortBook
 from deploy.local.process import end_orphans
 

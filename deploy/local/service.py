@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from deploy.local.folder import DataFolder
+from deploy.local.launch import Launch, execute
 from deploy.local.part import poll_until
 from deploy.local.ports import HOST
 from deploy.local.process import Child
@@ -23,11 +24,17 @@ class Service:
     grace_seconds = GRACE_SECONDS
 
     def __init__(
-        self, name: str, port: int, command: Sequence[str], env: Mapping[str, str], folder: DataFolder
+        self,
+        name: str,
+        port: int,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        folder: DataFolder,
+        launch: Launch = execute,
     ) -> None:
         self.name = name
         self.url = f"http://{HOST}:{port}"
-        self.child = Child(name, log=folder.log(name), run_folder=folder.run)
+        self.child = Child(name, log=folder.log(name), run_folder=folder.run, launch=launch)
         self._command = tuple(command)
         self._env = dict(env)
 

@@ -16,6 +16,7 @@ from deploy.local.keeper import Keeper
 from deploy.local.part import Part, together
 from deploy.local.plan import Plan, service_env
 from deploy.local.ports import SERVICE_BASE, PortBook
+from deploy.local.preloader import Preloader
 from deploy.local.process import end_orphans
 from deploy.local.servers import make_kafka, make_mongod, stop_parts
 from deploy.local.service import Service
@@ -39,6 +40,7 @@ class Supervisor:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._kafka = plan.kafka or ""
         self._mongo = plan.mongo or ""
+        self._preloader = Preloader(plan.preload, {**os.environ, **plan.env}, self._folder)
         self._urls: dict[str, list[str]] = {}
         self._servers: list[Keeper] = []
         self._services: list[Keeper] = []
@@ -117,19 +119,21 @@ class Supervisor:
             mongod = make_mongod(self._folder, ports, cache_gb=self._plan.mongo_cache_gb)
             self._mongo = mongod.url
             self._servers.append(self._keeper(mongod))
+        if self._plan.preload:  # imports while the servers start, which leaves a core idle
+            self._servers.append(self._keeper(self._preloader))
         await self._start_all(self._servers)
 
     def _make_services(self, ports: PortBook) -> list[Service]:
-        base = self._choose_base(ports)
+        base, secret = self._choose_base(ports), self._folder.secret()
         made = []
         for offset, name in enumerate(self._plan.services):
             self._urls[name] = []
             for replica in range(self._plan.replicas.get(name, 1)):
                 label = f"{name}-{replica}" if replica else name
                 port = ports.claim(label) if replica else base + offset
-                env = service_env(self._plan, self._kafka, self._mongo, port)
+                env = service_env(self._plan, self._kafka, self._mongo, port, secret=secret)
                 command = [word.format(name=name) for word in self._plan.command]
-                made.append(Service(label, port, command, env, self._folder))
+                made.append(Service(label, port, command, env, self._folder, self._preloader.launch))
                 self._urls[name].append(made[-1].url)
         return made
 

@@ -37,4 +37,4 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
 
     service.prepare.append(facts.prepare)
     zone = ZoneInfo(settings.reporting_zone)
-    return create_app(service, [api.routes(figures, service.clock, zone, sketch.value)])
+    return create_app(service, [api.routes(figures, service.clock, zone, sketch.value, service.access)])

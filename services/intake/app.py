@@ -1,13 +1,25 @@
-"""Composition root of intake: HTTP in, Kafka out, nothing kept."""
+"""Composition root of intake: HTTP in, Kafka out; only imports are kept meanwhile."""
 
 from __future__ import annotations
 
+import os
+import secrets
+
+import structlog
 from fastapi import FastAPI
 
 from services.intake import api
+from services.intake.adapters import load_adapters
+from services.intake.api.imports import import_routes
+from services.intake.imports import Reception, Worker
 from services.intake.settings import IntakeSettings
+from services.intake.store import FileStore, JobStore
 from shared.clock import Clock, SystemClock
+from shared.forms import Signer, load_forms
+from shared.rate_limit import RateLimiter
 from shared.service import Service, create_app
+
+log = structlog.get_logger("cqm.intake")
 
 
 def build(settings: IntakeSettings | None = None, clock: Clock | None = None) -> FastAPI:
@@ -20,4 +32,30 @@ def build(settings: IntakeSettings | None = None, clock: Clock | None = None) ->
         service.access,
         settings.body_seconds,
     )
-    return create_app(service, [api.routes(door)])
+    hooks = api.hook_routes(door, load_adapters(settings.adapters, os.environ))
+    forms = api.form_routes(_forms(door, settings))
+    imports = import_routes(door, _imports(service, settings), settings.mappings, settings.import_bytes)
+    return create_app(service, [api.routes(door), api.event_routes(door), hooks, forms, imports])
+
+
+def _imports(service: Service, settings: IntakeSettings) -> Reception:
+    """Jobs are in MongoDB, which nothing else here needs."""
+    jobs, files = JobStore(service.database, settings.import_lease), FileStore(service.database)
+    publish, group = service.publisher.publish, f"{settings.database_prefix}.intake.imports"
+    worker = Worker(jobs, files, publish, service.clock, group, settings.import_lease, settings.import_days)
+    service.background.append(worker.run)
+    return Reception(jobs, files, service.clock, worker.wake)
+
+
+def _forms(door: api.Door, settings: IntakeSettings) -> api.Forms:
+    """A form whose file is wrong is refused, loudly; the others work."""
+    forms = load_forms(settings.forms)
+    for name, findings in forms.refused.items():
+        log.error("form_refused", form=name, findings=[str(finding) for finding in findings])
+    secret = settings.secret.get_secret_value()
+    if not secret:
+        log.warning("no_secret", remedy="set CQM_SECRET, or links and open forms end with this process")
+        secret = secrets.token_urlsafe(32)
+    per_second = settings.form_posts / 60
+    limiter = RateLimiter(per_second, settings.form_posts, keys_max=100_000)
+    return api.Forms(door, forms, Signer(secret), limiter, settings.public_url, api.Pages())

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import AfterValidator, Field, SecretStr
+
+from shared.forms import SHORTEST_SECRET
 from shared.settings import Settings
 
 MIB = 1024 * 1024
+FORMS = Path(__file__).parents[2] / "deploy" / "forms"
+ADAPTERS = Path(__file__).parents[2] / "deploy" / "adapters"
+MAPPINGS = Path(__file__).parents[2] / "deploy" / "mappings"
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"a secret has at least {SHORTEST_SECRET} characters")
+    return secret
 
 
 class IntakeSettings(Settings):
@@ -21,4 +34,28 @@ class IntakeSettings(Settings):
     )
     body_seconds: float = Field(
         default=10.0, gt=0, le=600, description="seconds a body may take to arrive; then 408"
+    )
+    forms: Path = Field(default=FORMS, description="folder of the forms, read at the start")
+    secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
+        default=SecretStr(""),
+        description="signs pages and links of forms; 16 characters or more, the same for all replicas",
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$",
+        description="how the world names this service: in QR codes, and where posts of forms may come from",
+    )
+    form_posts: int = Field(
+        default=30, ge=1, le=100_000, description="posts of forms per minute and address, on each replica"
+    )
+    adapters: Path = Field(default=ADAPTERS, description="folder of the adapters, read at the start")
+    mappings: Path = Field(default=MAPPINGS, description="folder of the import mappings")
+    import_bytes: int = Field(
+        default=2048 * MIB, ge=MIB, description="largest file of an import, as it is sent"
+    )
+    import_lease: float = Field(
+        default=15.0, ge=1, le=600, description="seconds until another replica takes over a dead one's import"
+    )
+    import_days: float = Field(
+        default=30.0, gt=0, le=3650, description="days until an ended import is removed, with its file"
     )

@@ -13,11 +13,12 @@ import structlog
 from msgspec import structs
 
 from services.routing.domain import action_types
-from services.routing.domain.action_types import AnyAction
+from services.routing.domain.action_types import AnyAction, name_of
 from services.routing.domain.assignment import Pool, give_by_hand, settle
 from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
 from services.routing.domain.lifecycle import Evidence, Illegal, act, check
 from services.routing.domain.merging import merge
+from services.routing.domain.permission import check_may_act
 from services.routing.domain.roster import roster
 from services.routing.store import CaseStore, Changes, entry_id
 from shared import topics
@@ -26,7 +27,9 @@ from shared.codec import Outgoing, encode
 from shared.errors import CQMError, TransientError
 from shared.handler import Cause, Emit, Partition
 from shared.mongo import Mongo, Session, transaction
+from shared.permission import sees
 from shared.policy import Policy
+from shared.principal import Principal
 from shared.publish import Publisher
 
 log = structlog.get_logger("cqm.routing.actions")
@@ -37,7 +40,7 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 
 
 class NoSuchCase(CQMError):
-    """The case does not exist."""
+    """The case does not exist, or the caller may not know that it does."""
 
 
 class Stale(CQMError):
@@ -52,10 +55,14 @@ class Asked(NamedTuple):
     """An action as it came in. `version`: what the caller believes; `key`: the Idempotency-Key, or ""."""
 
     action: AnyAction
-    actor: str
+    by: Principal
     version: int | None = None
     key: str = ""
     traceparent: bytes = b""
+
+    @property
+    def actor(self) -> str:
+        return self.by.name
 
     @property
     def mark(self) -> str:
@@ -88,14 +95,18 @@ class Actions:
     async def carry_out(self, case_id: UUID, asked: Asked) -> CaseFile:
         """The case after the action; its events are on Kafka, or will be by the sweep.
 
-        Asked again with the same key, it answers the case as it is. Raises NoSuchCase, Stale, Reused, and
-        what `act` raises; Unavailable when the outcome is unknown.
+        Asked again with the same key, it answers the case as it is. Raises NoSuchCase, Forbidden, Stale,
+        Reused, and what `act` raises; Unavailable when the outcome is unknown.
         """
         now, policy = self._clock.now(), self._policy()
 
         async def decide(file: CaseFile, session: Session) -> Done:
+            # asked of the case as it is now: its owner and department may have changed since it was read
+            if not sees(asked.by, file.case.department):
+                raise NoSuchCase
             if asked.key and _seen(file, asked):
                 return Done(file, [], Changes())
+            check_may_act(asked.by, name_of(asked.action), file.case)
             if asked.version is not None and asked.version != file.case.version:
                 raise Stale
             done = await self._decide(file, asked, now, policy, session)
@@ -128,7 +139,7 @@ class Actions:
                 done.changes.before[before.case.id] = before.case.version
             await self._store.save(done.changes, session)
             for before, step in done.steps:
-                outgoing = [_outgoing(emit) for emit in _emits(step, before, traceparent)]
+                outgoing = [_outgoing(emit) for emit in events_of(step, before, traceparent)]
                 await self._store.save_said(step.entry, outgoing, session)
                 said.append((entry_id(step.entry.case_id, step.entry.version), outgoing))
             return done.file, said
@@ -151,8 +162,9 @@ class Actions:
         if isinstance(action, action_types.Merge):
             check(file, action)
             into = await self._store.find(action.into, session)
-            if into is None:
+            if into is None or not sees(asked.by, into.case.department):
                 raise Evidence("/into", "must be the id or reference of a case")
+            check_may_act(asked.by, "merge", into.case)
             gone, taken = merge(file, into, actor=asked.actor, at=now)
             changes = Changes(moved={into.case.id: file.case.feedback_ids})
             return Done(gone.file, [(file, gone), (into, taken)], changes)
@@ -215,7 +227,7 @@ def _marked(done: Done, asked: Asked) -> Done:
     return Done(file, [(before, Step(file, step.entry)), *others], done.changes)
 
 
-def _emits(step: Step, before: CaseFile, traceparent: bytes) -> list[Emit]:
+def events_of(step: Step, before: CaseFile, traceparent: bytes) -> list[Emit]:
     """The step for everyone, and a request to the pool that has to give, take back, or count anew."""
     cause = Cause(_NO_PARTITION, traceparent)
     case, was, at = step.file.case, before.case, step.entry.change.at

@@ -6,12 +6,13 @@ from fastapi import FastAPI
 
 from services.routing import api, handlers
 from services.routing.actions import Actions
+from services.routing.audit import Audit
 from services.routing.settings import RoutingSettings
-from services.routing.store import CaseStore
+from services.routing.store import AuditStore, CaseStore
 from services.routing.sweep import Sweep
 from shared import topics
 from shared.clock import Clock, SystemClock
-from shared.policy import load_policy
+from shared.policy_in_force import PolicyInForce
 from shared.service import Service, create_app
 
 
@@ -19,18 +20,23 @@ def build(settings: RoutingSettings | None = None, clock: Clock | None = None) -
     """The routing service, wired; nothing is connected until the application starts."""
     settings, clock = settings or RoutingSettings(), clock or SystemClock()
     service = Service.build("routing", settings, clock)
-    policy = load_policy(settings.policy)
+    policy = PolicyInForce(settings.policy)
     store = CaseStore(service.database)
-    actions = Actions(service.mongo, store, service.publisher, clock, lambda: policy)
+    audit = Audit(AuditStore(service.database), service.mongo)
+    actions = Actions(service.mongo, store, service.publisher, clock, policy)
+
+    pools = service.subscribe(topics.ASSIGNMENTS, handlers.on_assignment_requested(store, policy))
+
+    def writes(department: str) -> bool:
+        return pools.holds(department.encode())
 
     for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(store, lambda: policy)),
-        (topics.ASSIGNMENTS, handlers.on_assignment_requested(store, lambda: policy)),
-        (topics.SLA, handlers.on_escalation_raised(store, lambda: policy)),
+        (topics.FEEDBACK, handlers.on_feedback_received(store, policy, writes)),
+        (topics.SLA, handlers.on_escalation_raised(store, policy)),
     ):
         service.subscribe(topic, handler)
 
-    service.prepare.append(store.prepare)
-    sweep = Sweep(actions, store, service.mongo, clock, lambda: policy, settings.sweep_every)
-    service.background += [sweep.outbox, sweep.cases]
-    return create_app(service, [api.routes(store, actions, lambda: policy)])
+    service.prepare += [store.prepare, audit.store.prepare]
+    sweep = Sweep(actions, store, service.mongo, clock, policy, settings.sweep_every)
+    service.background += [sweep.policies, sweep.cases, sweep.outbox, audit.keep_anchoring]
+    return create_app(service, [api.routes(store, actions, audit, policy, clock, service.access)])

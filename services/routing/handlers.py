@@ -3,58 +3,87 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from services.routing.domain import opening
-from services.routing.domain.assignment import Heir, Pool, Roster, Seat, assign, dissolve, gone, may_give
+from services.routing.domain.assignment import Seat, gone, may_give
 from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
 from services.routing.domain.escalation import obey
-from services.routing.domain.roster import closed, heir, roster
+from services.routing.domain.roster import Absence, closed, heir, roster
+from services.routing.domain.turn import Taken, Turn, take
 from services.routing.store import CaseStore, Changes, Outcome
 from shared.errors import ConflictError
 from shared.events import AssignmentRequested, EscalationRaised, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Emit, Handler, Received, Refusal
 from shared.mongo import Session
-from shared.policy import Policy
+from shared.policy import Policy, opens, read
 
 QUEUE_PAGE = 1000
 """Cases of a department's queue that are looked at in one transaction."""
 
 
+class Desk(NamedTuple):
+    """A department whose pool this replica writes and whose queue is empty: its cases get owners at once."""
+
+    seats: dict[str, Seat]
+    absences: Mapping[str, Absence]
+
+
 class Known(NamedTuple):
-    """What is stored about a batch of feedback: earlier outcomes, and cases that could be joined."""
+    """What is stored about a batch of feedback: earlier outcomes, cases that could be joined, and desks by
+    department."""
 
     outcomes: dict[UUID, Outcome]
-    open_cases: list[CaseFile]
+    cases: list[CaseFile]
+    desks: Mapping[str, Desk] = {}
+
+
+def nowhere(department: str) -> bool:
+    """Whether this replica writes the department's pool: not here."""
+    return False
 
 
 def on_feedback_received(
-    store: CaseStore, policy: Callable[[], Policy]
+    store: CaseStore, policy: Callable[[], Policy], writes: Callable[[str], bool] = nowhere
 ) -> Handler[Batch[FeedbackReceived], tuple[Known, Policy], Changes]:
+    """`writes` says of which departments this replica writes the pool (docs/adr/0015)."""
+
     async def load(batch: Batch[FeedbackReceived], session: Session) -> tuple[Known, Policy]:
         # one policy for the whole batch, however often it is reloaded meanwhile
         feedbacks, current = [received.event for received in batch.records], policy()
         outcomes = await store.outcomes([feedback.id for feedback in feedbacks], session)
-        customers = opening.customers_of([one for one in feedbacks if one.id not in outcomes])
-        if not customers:
+        new = [feedback for feedback in feedbacks if feedback.id not in outcomes]
+        if not new:
             return Known(outcomes, []), current
-        oldest = min(feedback.occurred_at for feedback in feedbacks)
-        since = oldest - timedelta(seconds=current.cases.join.within.seconds)
-        return Known(outcomes, await store.open_cases_of(customers, since, session)), current
+        since = min(one.occurred_at for one in new) - opening.LOOKS_BACK
+        customers = opening.customers_of(new)
+        cases = await store.cases_of(customers, since, session) if customers else []
+        return Known(
+            outcomes, cases, await _desks(store, filter(writes, current.departments), session)
+        ), current
 
     return Handler(load, lambda batch, loaded: decide_feedback(batch, *loaded), store.save)
+
+
+async def _desks(store: CaseStore, departments: Iterable[str], session: Session) -> dict[str, Desk]:
+    """Where others wait, new cases queue up: the requests' turn looks at all of them in order."""
+    if not (written := set(departments)):
+        return {}
+    written -= await store.queues(session)
+    pools, absences = await store.pools(written, session), await store.absences(session)
+    return {department: Desk(pools.get(department, {}), absences) for department in written}
 
 
 def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy) -> Decision[Changes]:
     """Each feedback once: recorded, opening a case, or joining one; an id with other words is refused."""
     changes, events, refused = Changes(), [], []
     outcomes = dict(known.outcomes)
-    cases = opening.OpenCases(known.open_cases, policy)
-    stored = {file.case.id: file.case.version for file in known.open_cases}
+    cases = opening.KnownCases(known.cases, policy)
+    stored = {file.case.id: file.case.version for file in known.cases}
+    opened: dict[UUID, Cause] = {}
     for received in batch.records:
         feedback = received.event
         earlier = outcomes.get(feedback.id)
@@ -66,26 +95,63 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
         outcomes[feedback.id] = outcome
         changes.outcomes.append(outcome)
         if step is not None:
+            before = cases.files.get(step.file.case.id)
             cases.put(step.file)
             _keep(changes, step, stored.get(step.file.case.id))
             events.append(tell(step, received.cause))
-            if step.file.case.version == 1:
-                case = step.file.case
-                events.append(ask_for_assignment(case.department, case, "opened", batch.now, received.cause))
+            if outcome.state == "case":
+                opened[step.file.case.id] = received.cause
+            elif before is not None and step.file.case.id not in opened:
+                events += _ask_again(before, step.file, batch.now, received.cause)
+    events += _give_or_ask(opened, changes, known.desks, policy, batch.now)
     return Decision(changes, events, refused)
 
 
+def _give_or_ask(
+    opened: Mapping[UUID, Cause], changes: Changes, desks: Mapping[str, Desk], policy: Policy, now: datetime
+) -> list[Emit]:
+    """Owners for the batch's new cases: at once where the department's desk is here, else by its writer."""
+    events: list[Emit] = []
+    here: defaultdict[str, list[CaseFile]] = defaultdict(list)
+    for case_id, cause in opened.items():
+        file = changes.files[case_id]
+        department = file.case.department
+        if department in desks:
+            here[department].append(file)
+        else:
+            events.append(ask_for_assignment(department, file.case, "opened", now, cause))
+    for department, files in here.items():
+        desk, cause = desks[department], opened[files[0].case.id]
+        there = roster(policy, department, now, desk.absences)
+        turn = Turn(there, desk.seats, files, [], cause, causes=opened)
+        taken = take(turn, policy, now)
+        _keep_turn(changes, turn, taken)
+        events += taken.events
+    return events
+
+
+def _ask_again(before: CaseFile, after: CaseFile, now: datetime, cause: Cause) -> list[Emit]:
+    """Evidence that reopened a case, or made it graver, is the pool's business."""
+    if after.is_open and not before.is_open:
+        return [ask_for_assignment(after.case.department, after.case, "reopened", now, cause)]
+    if after.case.priority != before.case.priority:
+        return [ask_for_assignment(after.case.department, after.case, "escalated", now, cause)]
+    return []
+
+
 def _place(
-    feedback: FeedbackReceived, cases: opening.OpenCases, policy: Policy, now: datetime
+    feedback: FeedbackReceived, cases: opening.KnownCases, policy: Policy, now: datetime
 ) -> tuple[Outcome, Step | None]:
-    reading = opening.read(feedback, policy)
-    if not opening.opens(reading, policy):
+    reading = read(feedback, policy)
+    if not opens(reading, policy):
         return Outcome(feedback.id, "recorded", feedback.fingerprint), None
-    if (file := cases.about(feedback, reading.category)) is not None:
-        return Outcome(feedback.id, "joined", feedback.fingerprint, file.case.id), opening.join(
-            file, feedback, now
-        )
-    step = opening.open_case(feedback, reading, policy, now)
+    file, ended = cases.about(feedback, reading.category), None
+    if file is None and (ended := cases.ended_about(feedback, reading.category)) is not None:
+        file = ended if cases.may_come_back(ended, feedback) else None
+    if file is not None:
+        joined = Outcome(feedback.id, "joined", feedback.fingerprint, file.case.id)
+        return joined, opening.join(file, feedback, reading, policy, now)
+    step = opening.open_case(feedback, reading, policy, now, after=ended)
     return Outcome(feedback.id, "case", feedback.fingerprint, step.file.case.id), step
 
 
@@ -100,19 +166,6 @@ def _keep(changes: Changes, step: Step, before: int | None) -> None:
     changes.entries.append(step.entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A department's turn: who is there, the seats, the cases asked about (with those whose owner has left),
-    the queue. `heir`: the department has left the policy, and this one takes its cases."""
-
-    roster: Roster
-    seats: dict[str, Seat]
-    asked: list[CaseFile]
-    waiting: list[CaseFile]
-    cause: Cause
-    heir: Heir | None = None
-
-
 def on_assignment_requested(
     store: CaseStore, policy: Callable[[], Policy]
 ) -> Handler[Batch[AssignmentRequested], tuple[list[Turn], Policy], Changes]:
@@ -123,6 +176,8 @@ def on_assignment_requested(
             department = received.event.department
             causes.setdefault(department, received.cause)
             asked[department] |= {received.event.case_id: None} if received.event.case_id else {}
+        # other people can do other things: their queue is looked at, whatever room they have
+        others = {one.event.department for one in batch.records if one.event.case_id is None}
         pools, absences, current = await store.pools(asked, session), await store.absences(session), policy()
         files = await store.files({case: None for cases in asked.values() for case in cases}, session)
         turns = []
@@ -135,7 +190,7 @@ def on_assignment_requested(
             there = roster(current, department, batch.now, absences)
             if left := gone(there, seats):
                 found += await store.open_cases_of_owners(department, left, QUEUE_PAGE, session)
-            room = may_give(there, seats, found)
+            room = department in others or may_give(there, seats, found)
             waiting = await store.waiting(department, QUEUE_PAGE, session) if room else []
             turns.append(Turn(there, seats, found, waiting, causes[department]))
         return turns, current
@@ -149,33 +204,23 @@ def decide_assignments(
     """Every department of the batch gives out what waits, by one writer at a time."""
     changes, events = Changes(), []
     for turn in turns:
-        pool, weight = Pool(dict(turn.seats)), policy.load.__getitem__
-        asked = {file.case.id: file for file in turn.asked}
-        if turn.heir is None:
-            done = assign(turn.roster, pool, asked.values(), turn.waiting, now=batch.now, weight=weight)
-        else:
-            done = dissolve(turn.roster, pool, asked.values(), turn.heir, now=batch.now, weight=weight)
-        stored = {file.case.id: file.case.version for file in (*turn.asked, *turn.waiting)}
-        for case_id, file in done.files.items():
-            changes.files[case_id] = file
-            changes.before[case_id] = stored[case_id]
-        changes.entries += [step.entry for step in done.steps]
-        events += [tell(step, turn.cause) for step in done.steps]
-        events += _passed_on(turn, done.files.values(), batch.now)
-        if len(turn.asked) >= QUEUE_PAGE and done.files:  # there may be more of them
+        taken = take(turn, policy, batch.now)
+        events += taken.events
+        if len(turn.asked) >= QUEUE_PAGE and taken.done.files:  # there may be more of them
             events.append(ask_for_roster(turn.roster.department, policy.version, batch.now, turn.cause))
-        if pool.seats != turn.seats:
-            changes.pools[turn.roster.department] = pool.seats
+        for file in (*turn.asked, *turn.waiting):
+            changes.before.setdefault(file.case.id, file.case.version)
+        _keep_turn(changes, turn, taken)
     return Decision(changes, events)
 
 
-def _passed_on(turn: Turn, files: Iterable[CaseFile], now: datetime) -> Iterator[Emit]:
-    """Another department's cases that this one counts no longer: only now may theirs give them out."""
-    for file in files:
-        case = file.case
-        elsewhere = case.department != turn.roster.department
-        if elsewhere and not case.owner and not file.books.counted.weight and file.is_open:
-            yield ask_for_assignment(case.department, case, "transferred", now, turn.cause)
+def _keep_turn(changes: Changes, turn: Turn, taken: Taken) -> None:
+    """A turn that changed a case writes its pool, even with the loads of before: of two turns at once, which
+    have not seen each other's cases, one then runs again."""
+    changes.files |= taken.done.files
+    changes.entries += [step.entry for step in taken.done.steps]
+    if taken.done.files:
+        changes.pools[turn.roster.department] = taken.seats
 
 
 def on_escalation_raised(

@@ -8,7 +8,7 @@ that meet do it once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,11 +17,12 @@ import structlog
 from services.routing.actions import Actions
 from services.routing.domain.case_file import CaseFile, Step
 from services.routing.domain.lifecycle import close_silent, unacknowledged
-from services.routing.domain.roster import roster
+from services.routing.domain.roster import agents, roster
 from services.routing.store import CaseStore
 from shared.clock import Clock
 from shared.mongo import Mongo
 from shared.policy import Policy
+from shared.policy_in_force import PolicyInForce
 
 log = structlog.get_logger("cqm.routing.sweep")
 
@@ -34,9 +35,9 @@ class Sweep:
     store: CaseStore
     mongo: Mongo
     clock: Clock
-    policy: Callable[[], Policy]
+    policy: PolicyInForce
     every: float
-    _there: dict[str, frozenset[str]] = field(default_factory=dict)
+    _there: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
 
     async def outbox(self) -> None:
         """What is older than `every` and not on Kafka is said again."""
@@ -44,6 +45,10 @@ class Sweep:
             await asyncio.sleep(self.every)
             if count := await self.actions.say_unsaid(self.clock.now() - timedelta(seconds=self.every)):
                 log.warning("said_again", entries=count)
+
+    async def policies(self) -> None:
+        """A changed policy takes over."""
+        await self.policy.keep_fresh(self.policy_changed)
 
     async def cases(self) -> None:
         """Due is decided by the database's clock, which is one for all replicas."""
@@ -54,6 +59,13 @@ class Sweep:
             await self.look_at_rosters(now, policy)
             if not again:
                 await asyncio.sleep(self.every)
+
+    async def policy_changed(self, policy: Policy) -> None:
+        """A policy came into force: keep it for ever, have every pool look at its people and its queue."""
+        now = await self.mongo.now()
+        await self.store.keep_policy(policy.version, policy.content, now, socket.gethostname())
+        for department in await self.store.departments() | policy.departments.keys():
+            await self.actions.ask_for_roster(department, policy.version, now)
 
     async def release_unacknowledged(self, now: datetime, policy: Policy) -> bool:
         """Whether there was any."""
@@ -82,11 +94,17 @@ class Sweep:
         return bool(silent)
 
     async def look_at_rosters(self, now: datetime, policy: Policy) -> None:
-        """Ask for a look at each queue whose department has other people there than at the last look."""
-        queues = await self.store.queue_lengths()
+        """Ask for a look at each queue whose department has other people there than at the last look, or
+        another policy; and where somebody carries cases who has left, or the whole department has."""
+        queues, loads = await self.store.queue_lengths(), await self.store.loads()
         absences = await self.store.absences()
-        for department in queues.keys() & policy.departments.keys():
-            there = frozenset(roster(policy, department, now, absences).members)
-            if self._there.get(department) != there:
+        for department in queues.keys() | loads.keys():
+            busy = {name for name, seat in loads.get(department, {}).items() if seat.load}
+            changed = bool(busy - agents(policy, department))
+            if department in queues:
+                members = roster(policy, department, now, absences).members
+                there = policy.version, frozenset(members)
+                changed = changed or self._there.get(department) != there
+                self._there[department] = there
+            if changed:
                 await self.actions.ask_for_roster(department, policy.version, now)
-            self._there[department] = there

@@ -12,7 +12,8 @@ from services.sla.store import ClockStore
 from services.sla.sweep import Sweep
 from shared import topics
 from shared.clock import Clock, SystemClock
-from shared.policy import load_policy
+from shared.policy import Policy
+from shared.policy_in_force import PolicyInForce
 from shared.service import Service, create_app
 
 
@@ -20,11 +21,17 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
     """The application, nothing connected yet. Raises SetupError when the policy is refused."""
     settings = settings or SlaSettings()
     clock = clock or SystemClock()
-    policy = load_policy(settings.policy)
+    policy = PolicyInForce(settings.policy)
     service = Service.build("sla", settings, clock)
-    assert service.mongo is not None, "sla keeps clocks in MongoDB"
     store = ClockStore(service.database)
-    promises, roster = Promises(policy), Roster(policy)
+    promises, roster = Promises(policy()), Roster(policy())
+
+    async def renew(policy: Policy) -> None:
+        promises.renew(policy)
+        roster.renew(policy)
+
+    async def policies() -> None:
+        await policy.keep_fresh(renew)
 
     streams = {
         topic: service.subscribe(topic, handler)
@@ -35,5 +42,5 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
     )
 
     service.prepare.append(store.ensure_indexes)
-    service.background.append(sweep.run)
-    return create_app(service, [api.routes(store, promises, clock)])
+    service.background += [policies, sweep.run]
+    return create_app(service, [api.routes(store, promises, clock, service.access)])

@@ -151,17 +151,21 @@ class ClockStore:
         due: str,
         until: datetime,
         labels: dict[str, str],
+        departments: Sequence[str] | None,
         after: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Clock]:
         """Clocks whose open due `due` (earliest, first_response, resolution) is not after `until`.
 
-        `labels` must be equal; `after` is the due and case id of the last one of the page before.
+        `labels` must be equal, the department one of `departments` (None: any); `after` is the due and case
+        id of the last one of the page before.
         """
         path = f"open_dues.{due}"
         query: Document = {path: {"$lte": until}} | {
             f"labels.{name}": value for name, value in labels.items()
         }
+        if departments is not None:
+            query["labels.department"] = {"$in": departments}
         if after is not None:
             query |= {path: {"$lte": until, "$gte": after[0]}, "$or": _beyond(path, "$gt", after)}
         with driver_errors():
@@ -171,13 +175,16 @@ class ClockStore:
     async def escalations(
         self,
         equal: dict[str, Any],
+        departments: Sequence[str] | None,
         since: datetime | None,
         until: datetime | None,
         after: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Escalation]:
-        """Steps that fired in [since, until), the latest first; `after` as in `late`."""
+        """Steps that fired in [since, until), the latest first; `departments` and `after` as in `late`."""
         query: Document = dict(equal)
+        if departments is not None:
+            query["department"] = {"$in": departments}
         bounds = {"$gte": since, "$lt": until, "$lte": after[0] if after else None}
         span = {operator: bound for operator, bound in bounds.items() if bound is not None}
         if span:

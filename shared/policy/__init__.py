@@ -1,11 +1,16 @@
 """The organisation as data: read, checked, compiled. docs/policy.md is the guide for its authors."""
 
+from shared.policy import wording
+from shared.policy.decision import Judgement, Reading, judge, opens, read
 from shared.policy.durations import Business, Percent, Wall
+from shared.policy.explain import Explanation, explain
 from shared.policy.expressions import Expression, ExpressionError, FirstMatch, compile_expression
 from shared.policy.fields import Context, Values, case_context, feedback_context
-from shared.policy.load import Policy, PolicyError, build_calendar, check, load_policy
+from shared.policy.load import Policy, PolicyError, build_calendar, check, check_contents, load_policy
 from shared.policy.models import (
     PRIORITIES,
+    SEVERITIES,
+    URGENCIES,
     Assign,
     Away,
     CalendarSpec,
@@ -16,12 +21,17 @@ from shared.policy.models import (
     Person,
     Rule,
 )
+from shared.policy.policy import Raci, SlaPlace
+from shared.policy.said import NotFeedback, feedback_as_said
 from shared.policy.sla_models import Notify, QuietHours, SlaEntry, Step
 from shared.policy.source import Finding
+from shared.policy.telling import sentences
 from shared.policy.words import WordMatch, WordMatcher
 
 __all__ = [
     "PRIORITIES",
+    "SEVERITIES",
+    "URGENCIES",
     "Assign",
     "Away",
     "Business",
@@ -30,10 +40,13 @@ __all__ = [
     "Category",
     "Context",
     "Department",
+    "Explanation",
     "Expression",
     "ExpressionError",
     "Finding",
     "FirstMatch",
+    "Judgement",
+    "NotFeedback",
     "Notify",
     "Organisation",
     "Percent",
@@ -41,8 +54,11 @@ __all__ = [
     "Policy",
     "PolicyError",
     "QuietHours",
+    "Raci",
+    "Reading",
     "Rule",
     "SlaEntry",
+    "SlaPlace",
     "Step",
     "Values",
     "Wall",
@@ -51,7 +67,15 @@ __all__ = [
     "build_calendar",
     "case_context",
     "check",
+    "check_contents",
     "compile_expression",
+    "explain",
+    "feedback_as_said",
     "feedback_context",
+    "judge",
     "load_policy",
+    "opens",
+    "read",
+    "sentences",
+    "wording",
 ]

@@ -3,7 +3,8 @@
 Each field that is named (`customer.tier`, `attributes.store`) becomes one flat variable, so that only
 what a condition names is handed to CEL; `has(field)` becomes "is not empty", which CEL's own macro cannot
 say of a top-level field. Cost is bounded by construction: no macros, no regular expressions, no
-comprehension, limited length and nesting.
+comprehension, limited length and nesting, and a limit on the characters that a condition may look at when all
+its fields are as long as they can be. Joining texts with `+` copies them, which counts each time.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from shared.policy.fields import ATTRIBUTES, FieldKind
+from shared.policy.fields import ATTRIBUTES, LONGEST, FieldKind
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 2_000, 400, 12
+MAX_LOOK = 1_000_000
+"""Characters that one evaluation may look at: about a millisecond. Twenty `text.contains` are 400,000."""
+_LINE = 200
 # No `size`: the library counts bytes where CEL counts characters.
 FUNCTIONS = frozenset({"int", "double", "string", "timestamp", "duration"})
 METHODS = frozenset({"startsWith", "endsWith", "contains"})
@@ -54,13 +58,14 @@ def read_cel(text: str, fields: Mapping[str, FieldKind]) -> CelText:
     """Raises ExpressionError for what is too long, not allowed, or names an unknown field."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"a condition is at most {MAX_LENGTH} characters long")
-    tokens = _tokens(text)
+    tokens = tokenize(text)
     if len(tokens) > MAX_TOKENS:
         raise ExpressionError(f"a condition has at most {MAX_TOKENS} words and signs")
     return _Rewriter(tokens, fields).run()
 
 
-def _tokens(text: str) -> list[Token]:
+def tokenize(text: str) -> list[Token]:
+    """Words and signs without spaces and comments. Raises ExpressionError."""
     tokens, at, depth = [], 0, 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -83,6 +88,7 @@ class _Rewriter:
     out: list[str] = field(default_factory=list)
     reads: dict[str, str] = field(default_factory=dict)
     compared: list[tuple[str, str, str]] = field(default_factory=list)
+    looks: int = 0
 
     def run(self) -> CelText:
         while self.at < len(self.tokens):
@@ -95,7 +101,15 @@ class _Rewriter:
                 self._call() if self._peek(1) == "(" else self._field()
             else:
                 self._emit(token.text)
+        self._afford()
         return CelText(" ".join(self.out), {name: path for path, name in self.reads.items()}, self.compared)
+
+    def _afford(self) -> None:
+        look = self.looks * (1 + sum(token.text == "+" for token in self.tokens))
+        if look > MAX_LOOK:
+            raise ExpressionError(
+                f"costs too much: it may look at {look:,} characters of long fields, {MAX_LOOK:,} at most"
+            )
 
     def _peek(self, ahead: int) -> str:
         position = self.at + ahead
@@ -164,6 +178,7 @@ class _Rewriter:
 
     def _variable(self, path: str) -> str:
         group, _, rest = path.partition(".")
+        self.looks += LONGEST.get(group, _LINE)
         if group == ATTRIBUTES and ATTRIBUTES in self.fields and rest:
             return self.reads.setdefault(path, f"attribute_{len(self.reads)}")
         if path not in self.fields or path == ATTRIBUTES:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from shared.policy.check_order import check_order
+from shared.policy.check_staff import check_staff
+from shared.policy.check_words import check_words
 from shared.policy.expressions import Expression
 from shared.policy.fields import FEEDBACK_FIELDS, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
@@ -15,19 +18,27 @@ from shared.policy.source import Keys, Source
 from shared.public_holidays import decreed_until
 
 
-def check_document(document: PolicyDocument, source: Source, today: date | None) -> None:
-    """Reports every finding that needs no compiled condition. `today` adds what holidays do not cover."""
+def check_document(
+    document: PolicyDocument, sla: Sequence[Expression | None], source: Source, today: date | None
+) -> None:
+    """Reports every finding that needs no compiled condition but those of `sla`, where they compiled.
+
+    `today` adds what holidays do not cover.
+    """
     _departments(document, source)
     _people(document, source)
-    _backup_cycles(document, source)
     _routing(document, source)
     _sla(document, source)
+    _gaps(document, sla, source)
     _join(document, source)
+    check_order(document, source)
+    check_staff(document, source)
+    check_words(document, source)
     if today is not None:
         _holiday_decrees(document, source, today)
 
 
-def check_words(document: PolicyDocument, keys: Keys, condition: Expression, source: Source) -> None:
+def check_compared(document: PolicyDocument, keys: Keys, condition: Expression, source: Source) -> None:
     """Words that a condition compares fields with: unknown ones make it never hold."""
     known: dict[str, tuple[str, ...]] = {**WORDS, "department": tuple(document.departments)}
     known["category"] = tuple(document.categories)
@@ -38,17 +49,6 @@ def check_words(document: PolicyDocument, keys: Keys, condition: Expression, sou
         starts = sign == "startsWith" and any(name.startswith(word) for name in words)
         if word not in words and not starts:
             source.report(keys, f"{path} is never '{word}': no such name")
-
-
-def check_gaps(document: PolicyDocument, conditions: Sequence[Expression | None], source: Source) -> None:
-    """Each target of an entry has a time for each priority; those that `when` names, if it names any."""
-    for index, (entry, condition) in enumerate(zip(document.sla, conditions, strict=True)):
-        compared = condition.compared if condition else ()
-        named = {word for path, sign, word in compared if path == "priority" and sign in ("==", "in")}
-        for target, times in entry.targets.items():
-            missing = [p for p in PRIORITIES if p not in times and (p in named or not named)]
-            if missing:
-                source.report(("sla", index, "targets", target), f"no target for {', '.join(missing)}")
 
 
 def _departments(document: PolicyDocument, source: Source) -> None:
@@ -69,37 +69,15 @@ def _people(document: PolicyDocument, source: Source) -> None:
         _known(source, (*keys, "department"), person.department, document.departments, "department")
         _known(source, (*keys, "calendar"), person.calendar, document.calendars, "calendar")
         _known(source, (*keys, "backup"), person.backup, document.people, "person", warning=True)
-        if person.backup == name:
-            source.report((*keys, "backup"), "is the person itself")
-
-
-def _backup_cycles(document: PolicyDocument, source: Source) -> None:
-    """Reassignment follows `backup` from department to department; it has to end."""
-    for name in document.departments:
-        seen, at = [name], document.departments[name].backup
-        while at in document.departments and at not in seen:
-            seen.append(at)
-            at = document.departments[at].backup
-        if at == name and name == min(seen):
-            circle = " -> ".join([*seen, name])
-            source.report(("departments", name, "backup"), f"the escalation goes in a circle: {circle}")
 
 
 def _routing(document: PolicyDocument, source: Source) -> None:
-    skills = {(person.department, skill) for person in document.people.values() for skill in person.skills}
-    last = len(document.routing) - 1
     for index, rule in enumerate(document.routing):
-        keys: Keys = ("routing", index)
-        department = rule.assign.department
-        _known(source, (*keys, "assign", "department"), department, document.departments, "department")
-        if rule.when is None and index < last:
-            source.report(keys, "has no `when`: no rule after it is ever reached")
-        if rule.when is not None and index == last:
-            source.report(keys, "the last rule has no `when`, so that every feedback goes somewhere")
-        for skill in rule.assign.skills:
-            if department in document.departments and (department, skill) not in skills:
-                reason = f"nobody in {department} has the skill '{skill}': its cases wait for the supervisor"
-                source.report((*keys, "assign", "skills"), reason, warning=True)
+        keys: Keys = ("routing", index, "assign", "department")
+        _known(source, keys, rule.assign.department, document.departments, "department")
+    if document.routing[-1].when is not None:
+        keys = ("routing", len(document.routing) - 1)
+        source.report(keys, "the last rule has no `when`, so that every feedback goes somewhere")
     _unique(source, "routing", [rule.name for rule in document.routing])
 
 
@@ -113,6 +91,17 @@ def _sla(document: PolicyDocument, source: Source) -> None:
     _unique(source, "sla", [entry.name for entry in document.sla])
     if not document.sla or document.sla[-1].when.strip() != "true":
         source.report(("sla",), 'no last entry `when: "true"`: other cases run without clocks', warning=True)
+
+
+def _gaps(document: PolicyDocument, conditions: Sequence[Expression | None], source: Source) -> None:
+    """Each target of an entry has a time for each priority; those that `when` names, if it names any."""
+    for index, (entry, condition) in enumerate(zip(document.sla, conditions, strict=True)):
+        compared = condition.compared if condition else ()
+        named = {word for path, sign, word in compared if path == "priority" and sign in ("==", "in")}
+        for target, times in entry.targets.items():
+            missing = [p for p in PRIORITIES if p not in times and (p in named or not named)]
+            if missing:
+                source.report(("sla", index, "targets", target), f"no target for {', '.join(missing)}")
 
 
 def _join(document: PolicyDocument, source: Source) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import cel
 
 from shared.policy.cel_text import ExpressionError, read_cel
-from shared.policy.fields import FEEDBACK_FIELDS, FEW_VALUES, Context, FieldKind, Values
+from shared.policy.fields import FEEDBACK_FIELDS, FEW_VALUES, NUMBERS, Context, FieldKind, Values
 
 __all__ = ["Expression", "ExpressionError", "FirstMatch", "compile_expression"]
 
@@ -22,10 +22,25 @@ _NOT_COMPUTABLE = (TypeError, ValueError, KeyError, RuntimeError, ArithmeticErro
 _NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
+class _Key:
+    """What an answer is remembered by: the values, and whether a number is whole, which is a type in CEL."""
+
+    __slots__ = ("_numbers", "_paths")
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._numbers = [place for place, path in enumerate(paths) if path in NUMBERS]
+
+    def __call__(self, context: Context) -> tuple[object, ...]:
+        values: list[object] = [context.value(path) for path in self._paths]
+        values += [type(values[place]) for place in self._numbers]
+        return tuple(values)
+
+
 class Expression:
     """A compiled condition. `evaluate` has no side effect but a bounded memory of its answers."""
 
-    __slots__ = ("_answers", "_program", "_reads", "_remember", "compared", "paths", "text")
+    __slots__ = ("_answers", "_key", "_program", "_reads", "_remember", "compared", "paths", "text")
 
     def __init__(
         self,
@@ -40,13 +55,14 @@ class Expression:
         self._program = program
         self._reads = tuple(reads.items())
         self._remember = FEW_VALUES.issuperset(self.paths)
+        self._key = _Key(self.paths)
         self._answers: dict[tuple[object, ...], bool] = {}
 
     def evaluate(self, context: Context) -> bool:
         """Whether the condition holds; False where it cannot be computed."""
         if not self._remember:
             return self._computed(context)
-        key = tuple([context.value(path) for path in self.paths])
+        key = self._key(context)
         answer = self._answers.get(key)
         if answer is None:
             if len(self._answers) >= _REMEMBERED:
@@ -110,13 +126,14 @@ class FirstMatch:
         self.conditions = tuple(conditions)
         self._paths = tuple(dict.fromkeys(p for c in self.conditions if c for p in c.paths))
         self._remember = FEW_VALUES.issuperset(self._paths)
+        self._key = _Key(self._paths)
         self._answers: dict[tuple[object, ...], int | None] = {}
 
     def index(self, context: Context) -> int | None:
         """Position of the first condition that holds, None when none does."""
         if not self._remember:
             return self._search(context)
-        key = tuple([context.value(path) for path in self._paths])
+        key = self._key(context)
         if key not in self._answers:
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()

@@ -75,13 +75,16 @@ _OF_CASE: dict[str, Callable[[Any], Any]] = {
     "status": lambda it: it.status,
     "opened_at": lambda it: it.opened_at,
 }
-_NUMBERS = frozenset({"rating.score", "rating.scale_min", "rating.scale_max"})
+NUMBERS = frozenset({"rating.score", "rating.scale_min", "rating.scale_max"})
 _TIMES = frozenset({"occurred_at", "received_at", "opened_at"})
 
 # Fields of few different values: what a condition says about them is remembered.
-FEW_VALUES = frozenset(_OF_FEEDBACK | _OF_CASE) - _NUMBERS - _TIMES - {
+FEW_VALUES = frozenset(_OF_FEEDBACK | _OF_CASE) - _TIMES - {
     "id", "external_id", "subject", "text", "order_id", "customer.id", "product.batch",
 }  # fmt: skip
+
+# The most characters that intake lets a field have; other texts are one line of at most 200.
+LONGEST: Mapping[str, int] = MappingProxyType({"text": 20_000, "subject": 500, ATTRIBUTES: 1_000})
 
 # Words that these fields can hold, for lint.
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -103,7 +106,7 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def _kinds(getters: Mapping[str, Any]) -> Mapping[str, FieldKind]:
     kinds: dict[str, FieldKind] = {}
     for path in getters:
-        kinds[path] = "number" if path in _NUMBERS else "time" if path in _TIMES else "text"
+        kinds[path] = "number" if path in NUMBERS else "time" if path in _TIMES else "text"
     return MappingProxyType(kinds)
 
 
@@ -133,6 +136,12 @@ def feedback_context(feedback: FeedbackReceived, **over: Any) -> Context:
     return _Reading(feedback, _OF_FEEDBACK, over)
 
 
+def opening_context(feedback: FeedbackReceived, **over: Any) -> Context:
+    """What `sla.when` sees of the case that a feedback would open; `over` is what was decided for it."""
+    new = {"owner": "", "status": "new", "opened_at": feedback.occurred_at}
+    return _Reading(feedback, _COMMON, new | over)
+
+
 def case_context(case: Case, **over: Any) -> Context:
     """What `sla.when` sees: the fields of the case, and those of its feedback that a case keeps."""
     return _Reading(case, _OF_CASE, over)
@@ -147,4 +156,4 @@ class Values:
         self._values = values
 
     def value(self, path: str) -> Any:
-        return self._values.get(path, None if path in _NUMBERS else "")
+        return self._values.get(path, None if path in NUMBERS else "")

@@ -106,15 +106,38 @@ class Person(Part):
 
 
 class Category(Part):
+    """`absence`: its words also count when they are denied: "no hot water" is about hot water."""
+
     name: Text | None = None
     words: dict[Language, list[Annotated[str, Field(min_length=1, max_length=100)]]] = {}
     severity: Severity | None = None
     urgency: Urgency | None = None
+    absence: bool = False
 
 
 class Join(Part):
     same: list[str] = ["customer.id", "category", "product.model"]
     within: Wall = Wall(7 * 86_400)
+
+
+class _Raise(Part):
+    """A condition that raises by one step, and why, for the reader of the decision."""
+
+    when: Cel
+    because: Text | None = None
+
+
+def _bare_condition(value: Any) -> Any:
+    return {"when": value} if isinstance(value, str) else value
+
+
+Raise = Annotated[_Raise, BeforeValidator(_bare_condition, json_schema_input_type=_Raise | Cel)]
+
+
+class Raised(Part):
+    """Each condition that holds raises what nobody gave by one step, critical or high at most."""
+
+    raise_for: list[Raise] = []
 
 
 class PriorityMatrix(Part):
@@ -126,7 +149,7 @@ class PriorityMatrix(Part):
         "medium": {"high": "P2", "medium": "P3", "low": "P4"},
         "low": {"high": "P3", "medium": "P4", "low": "P4"},
     }
-    raise_for: list[Cel] = []
+    raise_for: list[Raise] = []
 
     @field_validator("matrix")
     @classmethod
@@ -146,6 +169,8 @@ class Cases(Part):
     reopen_within: Wall = Wall(30 * 86_400)
     close_after: Wall = Wall(3 * 86_400)
     acknowledge_within: Business = Business(seconds=4 * 3600)
+    severity: Raised = Raised()
+    urgency: Raised = Raised()
     priority: PriorityMatrix = PriorityMatrix()
 
 
@@ -161,6 +186,16 @@ class Rule(Part):
     because: Text | None = None
 
 
+Party = Annotated[str, Field(pattern=r"^(role:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class RaciSpec(Part):
+    """Departments, people, or `role:NAME` for all who have it."""
+
+    consulted: list[Party] = []
+    informed: list[Party] = []
+
+
 class PolicyDocument(Part):
     """All sections of a policy folder, merged."""
 
@@ -171,6 +206,7 @@ class PolicyDocument(Part):
     load: dict[Priority, Count] = {}
     categories: dict[CategoryName, Category] = {}
     causes: list[Name] = ["unknown"]
+    raci: dict[CategoryName, RaciSpec] = {}
     cases: Cases = Cases()
     routing: list[Rule] = Field(min_length=1)
     sla: list[SlaEntry] = []

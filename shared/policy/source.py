@@ -6,17 +6,19 @@ name in several files are merged key by key, and a key said twice is refused wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Keys = tuple[str | int, ...]
 _MAX_BYTES, _MAX_NODES = 4_000_000, 200_000
+_REASONS = {"extra_forbidden": "unknown key", "missing": "is missing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ class Source:
         severity: Literal["error", "warning"] = "warning" if warning else "error"
         self.findings.append(Finding(place.file, place.line, dotted(keys), reason, severity))
 
+    def report_shape(self, error: ValidationError) -> None:
+        """Findings for what pydantic found. It marks a wrong key of a mapping with the step "[key]"."""
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            reason = _REASONS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            self.report([step for step in problem["loc"] if step != "[key]"], reason)
+
 
 def dotted(keys: Iterable[str | int]) -> str:
     """`("sla", 0, "targets")` as `sla[0].targets`."""
@@ -84,16 +92,29 @@ def read_source(paths: Iterable[Path]) -> Source:
         source.findings.append(Finding("policy", 1, "", "no policy file (*.yaml) was found"))
     for file in files:
         try:
-            _Reader(source, file.name).read(file)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 1
-            source.findings.append(Finding(file.name, line, "", f"not YAML: {error.problem}"))
-        except (YAMLError, UnicodeDecodeError):
-            source.findings.append(Finding(file.name, 1, "", "not YAML in UTF-8"))
+            _read(source, file.name, file.read_bytes())
         except OSError as error:
             source.findings.append(Finding(file.name, 1, "", f"cannot be read: {error.strerror}"))
     return source
+
+
+def read_contents(contents: Mapping[str, bytes]) -> Source:
+    """The same of what is no file (yet), by the names that stand where files' would."""
+    source = Source()
+    for name, content in contents.items():
+        _read(source, name, content)
+    return source
+
+
+def _read(source: Source, name: str, content: bytes) -> None:
+    try:
+        _Reader(source, name).read(content)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        source.findings.append(Finding(name, line, "", f"not YAML: {error.problem}"))
+    except (YAMLError, UnicodeDecodeError):
+        source.findings.append(Finding(name, 1, "", "not YAML in UTF-8"))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -110,8 +131,7 @@ class _Reader:
     def __init__(self, source: Source, name: str) -> None:
         self._source, self._name, self._nodes = source, name, 0
 
-    def read(self, file: Path) -> None:
-        content = file.read_bytes()
+    def read(self, content: bytes) -> None:
         if len(content) > _MAX_BYTES:
             self._refuse(1, (), "a policy file is at most 4 MB")
             return

@@ -12,12 +12,12 @@ import uvloop
 from rich.console import Console
 
 from shared.observability import configure_logging
-from tests.bench import chain, report, stages
+from tests.bench import chain, doors, report, stages
 from tests.bench.laboratory import laboratory
 
 
 class Part(StrEnum):
-    """What may be measured by itself; a stage needs those before it, which feed it."""
+    """What may be measured by itself; a consuming stage needs those before it, which feed it."""
 
     INTAKE = "intake"
     ROUTING = "routing"
@@ -28,7 +28,8 @@ class Part(StrEnum):
 
 def main(
     stage: Annotated[
-        Part | None, typer.Option(help="Only this stage and those that feed it, or only the chain.")
+        Part | None,
+        typer.Option(help="Only intake's doors, only a stage and those that feed it, or only the chain."),
     ] = None,
     count: Annotated[int, typer.Option(min=1000, help="Feedback per part.")] = 15_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
@@ -49,9 +50,14 @@ def main(
 async def _measure(console: Console, folder: Path, part: Part | None, count: int) -> dict[str, object]:
     machine = report.machine()
     report.show_machine(console, machine)
+    ways: list[doors.Finding] = []
     alone: list[stages.Finding] = []
     whole = None
-    if part is not Part.CHAIN:
+    if part in (None, Part.INTAKE):
+        async with laboratory(folder / "doors") as lab:
+            ways = [finding async for finding in doors.measure(lab, count)]
+        report.show_doors(console, ways)
+    if part not in (Part.INTAKE, Part.CHAIN):
         async with laboratory(folder / "stages") as lab:
             async for finding in stages.measure(lab, count, part or Part.ANALYTICS):
                 console.print(f"[dim]{finding.stage.name}: {finding.real.rate:,.0f}/s[/dim]")
@@ -61,7 +67,7 @@ async def _measure(console: Console, folder: Path, part: Part | None, count: int
         async with laboratory(folder / "chain") as lab:
             whole = await chain.measure(lab, count)
         report.show_chain(console, whole)
-    return report.document(machine, alone, whole)
+    return report.document(machine, ways, alone, whole)
 
 
 if __name__ == "__main__":

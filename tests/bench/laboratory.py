@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,14 +44,14 @@ class Laboratory:
         self._watch("mongod", self.servers.local_mongod.child.pid)
         self._watch(GENERATOR, os.getpid())
 
-    async def start(self, name: str) -> Service:
-        """The real process, `python -m services.NAME`, not yet ready."""
+    async def start(self, name: str, command: Sequence[str] = COMMAND) -> Service:
+        """The real process, `python -m services.NAME`, or another that stands beside it; not yet ready."""
         port = PortBook(self.folder.ports_file).claim(name)
         plan = Plan(
             data_dir=str(self.folder.root), policy=str(self.policy), env={"CQM_DATABASE_PREFIX": PREFIX}
         )
         env = service_env(plan, self.servers.kafka, self.servers.mongo, port)
-        service = Service(name, port, [part.format(name=name) for part in COMMAND], env, self.folder)
+        service = Service(name, port, [part.format(name=name) for part in command], env, self.folder)
         await service.spawn()
         self.services[name] = service
         self._watch(name, service.child.pid)

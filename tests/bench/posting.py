@@ -1,4 +1,4 @@
-"""The generator: NDJSON bodies to intake, as fast as it takes them, or at times fixed beforehand."""
+"""The generator: bodies to intake, as fast as it takes them, or at times fixed beforehand."""
 
 from __future__ import annotations
 
@@ -7,38 +7,42 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
-import httpx
-
+from tests.bench.connection import Connection, request
 from tests.bench.laboratory import Laboratory
 from tests.bench.measure import Sample
 
 AT_ONCE = 2
+BATCH = "/v1/feedback/batch?items=rejected"
+NDJSON = {"Content-Type": "application/x-ndjson"}
+ACCEPTED = 202
 
 
 class Poster:
     """Posts to one intake; `accepted` counts what was acknowledged. Anything but 202 is an error here."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=url, headers={"content-type": "application/x-ndjson"}, timeout=30.0, trust_env=False
-        )
+    def __init__(self, url: str, path: str = BATCH, at_once: int = AT_ONCE) -> None:
+        self._url, self._path, self._at_once = url, path, at_once
+        self._headers = NDJSON if path == BATCH else {"Content-Type": "application/json"}
+        self._free: list[Connection] = []
         self.accepted = 0
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        await self._client.aclose()
+        for connection in self._free:
+            connection.close()
 
     async def post(self, body: bytes) -> None:
-        answer = await self._client.post("/v1/feedback/batch?items=rejected", content=body)
-        if answer.status_code != httpx.codes.ACCEPTED:
-            raise RuntimeError(f"intake answered {answer.status_code}: {answer.text[:300]}")
+        connection = self._free.pop() if self._free else await Connection.to(self._url)
+        status, answer = await connection.ask(request(self._path, body, self._headers))
+        self._free.append(connection)
+        if status != ACCEPTED:
+            raise RuntimeError(f"intake answered {status}: {answer[:300].decode(errors='replace')}")
         self.accepted += body.count(b"\n") + 1
 
     async def flood(self, bodies: Sequence[bytes], room: asyncio.Event | None = None) -> None:
-        """All bodies, AT_ONCE at a time; none is begun while `room` is clear."""
+        """All bodies, as many at a time as said; none is begun while `room` is clear."""
         left = iter(bodies)
 
         async def lane() -> None:
@@ -48,7 +52,7 @@ class Poster:
                 await self.post(body)
 
         async with asyncio.TaskGroup() as lanes:
-            for _ in range(AT_ONCE):
+            for _ in range(self._at_once):
                 lanes.create_task(lane())
 
     async def pace(self, bodies: Sequence[bytes], every: float) -> list[float]:

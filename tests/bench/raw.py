@@ -20,15 +20,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from bson import Binary
 from pymongo import IndexModel
 
-from shared.codec import Outgoing, decode, encode
-from shared.events import FeedbackReceived
+from shared.codec import Outgoing, decode
 from shared.mongo import Database, Session, transaction
-from shared.topics import FEEDBACK, Topic
+from shared.topics import Topic
 from tests.bench.laboratory import GENERATOR, Laboratory
 from tests.bench.measure import Measured, Sample
 
 BATCH = 1000
-INTAKE_BATCH = 500
 SCRAP = Topic("bench.raw", (), "as the record had it", "bench", ())
 
 
@@ -89,24 +87,6 @@ async def replay(lab: Laboratory, service: str, work: Work) -> Measured:
             await lab.publisher.publish(said)
             done = following
     return _measured(started, _now(lab), done, service)
-
-
-async def replay_intake(lab: Laboratory, bodies: Sequence[bytes]) -> Measured:
-    """Lines to records without HTTP, checks, ids or fingerprints: one decode, one encode, publish."""
-    values = [value async for batch in _polls(lab, [FEEDBACK]) for value in (r.value for r in batch)]
-    keys = [r.key async for batch in _polls(lab, [FEEDBACK]) for r in batch]
-    decoder = msgspec.json.Decoder(FeedbackReceived)
-    started = _now(lab)
-    for first in range(0, len(values), INTAKE_BATCH):
-        slice_ = range(first, min(first + INTAKE_BATCH, len(values)))
-        events = [(decoder.decode(values[n]), keys[n]) for n in slice_]
-        await lab.publisher.publish(
-            [
-                encode(event, key=key, source="intake", at=event.received_at)._replace(topic=SCRAP.name)
-                for event, key in events
-            ]
-        )
-    return _measured(started, _now(lab), len(values), "intake")
 
 
 async def _write(

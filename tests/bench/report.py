@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import chain, stages
+from tests.bench import chain, doors, stages
 from tests.bench.laboratory import GENERATOR
 from tests.bench.measure import Measured
 
@@ -38,6 +38,22 @@ def show_machine(console: Console, found: dict[str, Any]) -> None:
     )
 
 
+def show_doors(console: Console, findings: list[doors.Finding]) -> None:
+    title = f"Intake's doors beside their limits, medians of {doors.ROUNDS} rounds (CPU in us per feedback)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("way in")
+    for name in ("feedback/s", "raw/s", "ratio", "target", "service", "raw service", "Kafka", "generator"):
+        table.add_column(name, justify="right")
+    for finding in findings:
+        real, limit = finding.real, finding.raw
+        cpu = [real.cpu_us["service"], limit.cpu_us["service"], real.cpu_us["Kafka"], real.cpu_us[GENERATOR]]
+        table.add_row(
+            finding.way.name, f"{real.rate:,.0f}", f"{limit.rate:,.0f}", f"{finding.share:.0%}",
+            f"{finding.way.target:.0%}", *(f"{us:.0f}" for us in cpu),
+        )  # fmt: skip
+    console.print(table)
+
+
 def show_stages(console: Console, findings: list[stages.Finding]) -> None:
     table = Table(title="Each stage alone, beside its raw limit (CPU in us per item)", title_justify="left")
     for name in ("stage", "item"):
@@ -53,6 +69,14 @@ def show_stages(console: Console, findings: list[stages.Finding]) -> None:
             f"{sum(limit.cpu_us.values()):.0f}",
         )  # fmt: skip
     console.print(table)
+    for finding in findings:
+        if naive := finding.naive:
+            console.print(
+                f"The tutorial way takes {naive.rate:,.0f} {finding.stage.item}/s "
+                f"({sum(naive.cpu_us.values()):,.0f} us of CPU each): {finding.stage.name} is "
+                f"{finding.real.rate / naive.rate:.1f} times as fast.",
+                highlight=False,
+            )
 
 
 def show_chain(console: Console, finding: chain.Finding) -> None:
@@ -81,17 +105,30 @@ def show_chain(console: Console, finding: chain.Finding) -> None:
 
 
 def document(
-    found: dict[str, Any], alone: list[stages.Finding], whole: chain.Finding | None
+    found: dict[str, Any],
+    ways: list[doors.Finding],
+    alone: list[stages.Finding],
+    whole: chain.Finding | None,
 ) -> dict[str, Any]:
     """Everything as plain data; rates in items per second, CPU in microseconds per item."""
     return {
         "machine": found,
+        "doors": [
+            {
+                "way": finding.way.name,
+                "target": finding.way.target,
+                "real": _measured(finding.real),
+                "raw": _measured(finding.raw),
+            }
+            for finding in ways
+        ],
         "stages": [
             {
                 "stage": finding.stage.name,
                 "item": finding.stage.item,
                 "real": _measured(finding.real),
                 "raw": _measured(finding.raw),
+                "tutorial": finding.naive and _measured(finding.naive),
             }
             for finding in alone
         ],

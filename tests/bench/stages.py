@@ -1,4 +1,4 @@
-"""Each service alone: it drains what the service before it has said, and its limit is measured right after.
+"""Each consuming service alone: it drains what the one before it has said; right after it, its limit.
 
 One after the other on the same servers, so every stage gets the real events of the stage before.
 """
@@ -14,6 +14,7 @@ from tests.bench import raw, workload
 from tests.bench.laboratory import GENERATOR, Laboratory
 from tests.bench.measure import Measured, until_settled
 from tests.bench.posting import Poster
+from tests.bench.tutorial import measure as tutorial
 
 LINES = 500
 RUN = "stages"
@@ -52,38 +53,37 @@ CONSUMING = (
     ),
 )
 STAGES = (INTAKE, *CONSUMING)
+COMPARED = "routing"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A stage beside its limit. CPU shares of a raw stage have the same names."""
+    """A stage beside its limit, and routing beside the tutorial way. CPU shares of a raw stage have the same
+    names."""
 
     stage: Stage
     real: Measured
     raw: Measured
+    naive: Measured | None = None
 
 
 async def measure(lab: Laboratory, count: int, last: str) -> AsyncIterator[Finding]:
     """The stages in order up to `last`, `count` feedback each, as they are done."""
     await raw.make_scrap_topic(lab)
-    bodies = workload.bodies(count, LINES, run=RUN)
-    yield await _intake(lab, bodies)
+    await _feed(lab, workload.bodies(count, LINES, run=RUN))
     for stage in CONSUMING:
-        if last in [earlier.name for earlier in STAGES[: STAGES.index(stage)]]:
-            return
         yield await _consuming(lab, stage)
+        if stage.name == last:
+            return
 
 
-async def _intake(lab: Laboratory, bodies: list[bytes]) -> Finding:
+async def _feed(lab: Laboratory, bodies: list[bytes]) -> None:
+    """Through intake, whose own figures are those of doors.py."""
     service = await lab.start(INTAKE.name)
     await service.until_ready(service.start_seconds)
     async with Poster(service.url) as poster:
-        first = await poster.mark(lab)
         await poster.flood(bodies)
-        last = await poster.mark(lab)
     await lab.stop(INTAKE.name)
-    real = Measured.between(first, last, poster.accepted)
-    return Finding(INTAKE, real, await raw.replay_intake(lab, bodies))
 
 
 async def _consuming(lab: Laboratory, stage: Stage) -> Finding:
@@ -98,4 +98,4 @@ async def _consuming(lab: Laboratory, stage: Stage) -> Finding:
     gc.freeze()  # the documents are ballast that a service would not have
     limit = await raw.replay(lab, stage.name, work)
     gc.unfreeze()
-    return Finding(stage, real, limit)
+    return Finding(stage, real, limit, await tutorial.measure(lab) if stage.name == COMPARED else None)

@@ -11,20 +11,19 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer
 from fastapi import FastAPI
 
 from services.analytics.api import routes
 from services.analytics.app import build
 from services.analytics.store.figures import FigureStore
 from shared import problem
-from shared.dead_letters import letter_facts
 from shared.events import ActivityRecorded, Event
-from shared.topics import DEAD_LETTERS
+from shared.requests import Requests
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said
 from tests.support.apps import Running, running_app
 from tests.support.figures import ask, by_key, dropping, recomputed, rollups, send, settings_for, shows
+from tests.support.reading import dead_letters
 from tests.support.servers import Servers
 from tests.support.spine import eventually
 
@@ -78,25 +77,12 @@ async def test_another_content_under_a_known_id_is_dead_lettered_and_the_first_o
         analytics, said((tag, 1), source=tag), said((tag, 1), source=tag, fingerprint="other", kind="praise")
     )
     await shows(analytics, "feedback_volume", 1, filter=f"source:{tag}")
-    (letter,) = await eventually(lambda: letters(servers.kafka, an_id((tag, 1)).bytes), what="a dead letter")
+    key = an_id((tag, 1)).bytes
+    (letter,) = await eventually(lambda: dead_letters(servers.kafka, key=key), what="a dead letter")
     assert letter["reason"] == "conflict" and letter["group"].endswith(".analytics.feedback")
     assert by_key(
         await ask(analytics, "feedback_volume", by="kind", filter=f"source:{tag}", **MAY), "kind"
     ) == {"complaint": 1}
-
-
-async def letters(kafka: str, key: bytes) -> list[dict[str, str]]:
-    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        found = []
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [letter_facts(list(one.headers)) for one in records if one.key == key]
-        return found
-    finally:
-        await consumer.stop()
 
 
 async def test_promises_and_answers_become_figures(analytics: Running, tag: str) -> None:
@@ -172,7 +158,10 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
     await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")
     service, app = analytics.service, FastAPI()
     problem.install(app)
-    app.include_router(routes(FigureStore(service.database, 2), service.clock, ZoneInfo("UTC"), float))
+    app.add_middleware(Requests)
+    app.include_router(
+        routes(FigureStore(service.database, 2), service.clock, ZoneInfo("UTC"), float, service.access)
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:
         answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,channel"})
     assert answer.status_code == 422

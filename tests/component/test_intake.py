@@ -126,6 +126,6 @@ async def test_what_was_taken_and_refused_is_counted(intake: Running, shop: str)
     await intake.http.post("/v1/feedback", json={"source": shop, "kind": "call", "text": "x"})
     await intake.http.post("/v1/feedback", content=b"{", headers={"content-type": "application/json"})
     page = (await intake.http.get("/metrics")).text
-    assert 'cqm_intake_accepted_total{door="single",kind_of_signal="feedback"}' in page
-    assert 'cqm_intake_rejected_total{door="single",reason="malformed"}' in page
-    assert "cqm_intake_in_flight_bytes 0.0" in page
+    assert 'cqm_intake_accepted_total{door="single",kind_of_signal="feedback",source="api"}' in page
+    assert 'cqm_intake_rejected_total{door="single",reason="malformed",source="api"}' in page
+    assert 'cqm_intake_in_flight_bytes{door="single",source="api"} 0.0' in page

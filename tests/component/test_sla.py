@@ -17,9 +17,9 @@ from shared.codec import decode, encode
 from shared.errors import SetupError
 from shared.events import Case, CaseChanged, Change, EscalationRaised, Event, TargetBreached, TargetFinished
 from shared.ids import event_id
-from shared.mongo import Mongo
 from shared.topics import CASES
 from tests.support.apps import Running, running_app
+from tests.support.reading import begin_at_the_end
 from tests.support.servers import Servers
 from tests.support.sla import ORGANISATION, case
 from tests.support.spine import eventually
@@ -45,17 +45,7 @@ async def settings_in(folder: Path, servers: Servers, **changes: Any) -> SlaSett
         kafka=servers.kafka, mongo=servers.mongo, database_prefix=f"t{uuid4().hex[:10]}", policy=folder,
         log="text", session_timeout=6.0, batch_window=0.0, sweep_every=0.1, **changes,
     )  # fmt: skip
-    consumer = AIOKafkaConsumer(CASES.name, bootstrap_servers=servers.kafka)
-    await consumer.start()
-    ends = await consumer.end_offsets(consumer.assignment())
-    await consumer.stop()
-    mongo, group = Mongo(servers.mongo), f"{settings.database_prefix}.sla.cases"
-    fences = [
-        {"_id": f"{group}/{CASES.name}/{partition.partition}", "epoch": 0, "next": end, "pending": None}
-        for partition, end in ends.items()
-    ]
-    await mongo.database(f"{settings.database_prefix}_sla").offsets.insert_many(fences)
-    mongo.close()
+    await begin_at_the_end(servers, settings.database_prefix, "sla", CASES)
     return settings
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -13,32 +11,20 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared import ids
-from shared.dead_letters import letter_facts
 from shared.errors import PermanentError, TransientError
-from shared.service import Service
-from shared.topics import ASSIGNMENTS, DEAD_LETTERS, Topic
+from shared.topics import ASSIGNMENTS
+from tests.support.reading import dead_letters, read_topic
 from tests.support.servers import Servers
 from tests.support.spine import (
     Recorder,
     eventually,
     feedback,
     record,
-    settings_for,
-    spine_service,
+    running,
     topic_of_its_own,
 )
 
 COUNT = 300
-
-
-@asynccontextmanager
-async def running(
-    servers: Servers, prefix: str, topic: Topic, **settings: Any
-) -> AsyncIterator[tuple[Service, Recorder]]:
-    service, recorder = spine_service(settings_for(servers.kafka, servers.mongo, prefix, **settings), topic)
-    async with service.running():
-        await eventually(lambda: service.started and service.streams[0].joined, what="joined")
-        yield service, recorder
 
 
 async def stored(recorder: Recorder) -> int:
@@ -47,31 +33,8 @@ async def stored(recorder: Recorder) -> int:
 
 async def said(kafka: str, topic: str, wanted: set[bytes]) -> Counter[bytes]:
     """How often each of the wanted event ids stands on the topic now."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        found: Counter[bytes] = Counter()
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found.update(dict(r.headers)["ce_id"] for r in records if dict(r.headers)["ce_id"] in wanted)
-        return found
-    finally:
-        await consumer.stop()
-
-
-async def letters(kafka: str, origin: str) -> list[dict[str, str]]:
-    consumer = AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        found = []
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [f for r in records if (f := letter_facts(r.headers)).get("topic") == origin]
-        return found
-    finally:
-        await consumer.stop()
+    ids_there = [dict(record.headers)["ce_id"] for record in await read_topic(kafka, topic)]
+    return Counter(one for one in ids_there if one in wanted)
 
 
 def expected_events(count: int, run: str) -> set[bytes]:
@@ -97,7 +60,10 @@ async def test_each_record_has_one_effect_and_one_event_though_it_was_sent_three
 async def test_a_record_that_is_not_json_is_a_dead_letter_and_its_neighbours_are_processed(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         good = record(feedback(1), topic.name)
         poison = good._replace(value=b"\xff not json", headers=[*good.headers, ("odd", b"\xff\xfe")])
         unknown = good._replace(headers=[("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"x.v9")])
@@ -113,7 +79,7 @@ async def stored_is(recorder: Recorder, count: int) -> bool:
 
 
 async def letters_are(kafka: str, origin: str, count: int) -> list[dict[str, str]]:
-    found = await letters(kafka, origin)
+    found = await dead_letters(kafka, topic=origin)
     return found if len(found) == count else []
 
 
@@ -126,7 +92,7 @@ async def test_a_null_value_and_a_null_header_harm_nobody(servers: Servers, pref
         await producer.send_and_wait(topic.name, good.value, good.key, headers=[*good.headers, ("h", None)])
         await producer.stop()
         await eventually(lambda: stored_is(rec, 1))
-        assert [letter["reason"] for letter in await letters(servers.kafka, topic.name)] == [
+        assert [letter["reason"] for letter in await dead_letters(servers.kafka, topic=topic.name)] == [
             "missing_attribute"
         ]
 
@@ -134,7 +100,10 @@ async def test_a_null_value_and_a_null_header_harm_nobody(servers: Servers, pref
 async def test_a_refused_record_is_a_dead_letter_and_the_rest_of_its_batch_is_stored(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         events = [feedback(1), feedback(2, text="refuse"), feedback(3)]
         await service.publisher.publish([record(event, topic.name) for event in events])
         await eventually(lambda: stored_is(rec, 2))
@@ -145,7 +114,10 @@ async def test_a_refused_record_is_a_dead_letter_and_the_rest_of_its_batch_is_st
 async def test_a_permanent_error_in_the_middle_of_a_batch_takes_only_its_own_record(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         rec.failing["poison"] = lambda: PermanentError("poison", "the test wants it so")
         events = [feedback(n, text="poison" if n == 77 else "") for n in range(COUNT)]
         await service.publisher.publish([record(event, topic.name) for event in events])
@@ -157,7 +129,10 @@ async def test_a_permanent_error_in_the_middle_of_a_batch_takes_only_its_own_rec
 async def test_a_record_that_keeps_failing_goes_to_the_dead_letters_when_its_budget_is_spent(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         rec.failing["flaky"] = lambda: TransientError("never mind")
         events = [feedback(n, text="flaky" if n == 7 else "") for n in range(20)]
         await service.publisher.publish([record(event, topic.name) for event in events])
@@ -177,7 +152,7 @@ async def test_a_bug_stops_its_partition_loudly_and_the_others_go_on(servers: Se
             assert len(service.streams[0].processor.stopped) == 1
             before = await stored(rec)
             assert COUNT / 3 < before < COUNT
-            assert await letters(servers.kafka, topic.name) == []
+            assert await dead_letters(servers.kafka, topic=topic.name) == []
         async with running(servers, prefix, topic) as (service, rec):  # the bug is mended
             await eventually(lambda: stored_is(rec, COUNT))
 
@@ -185,11 +160,14 @@ async def test_a_bug_stops_its_partition_loudly_and_the_others_go_on(servers: Se
 async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_emptying_the_topic(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         poison = record(feedback(1), topic.name)._replace(value=b"{")
         await service.publisher.publish([poison] * 50)
         await eventually(lambda: "dead letters in a row" in " ".join(service.problems()))
-        assert len(await letters(servers.kafka, topic.name)) == 3
+        assert len(await dead_letters(servers.kafka, topic=topic.name)) == 3
         assert await stored(rec) == 0
 
 
@@ -197,7 +175,10 @@ async def test_two_replicas_share_the_partitions_and_nothing_is_doubled_when_one
     servers: Servers, prefix: str
 ) -> None:
     run = uuid4().hex
-    async with topic_of_its_own(servers.kafka, 6) as topic, running(servers, prefix, topic) as (first, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 6) as topic,
+        running(servers, prefix, topic) as (first, rec),
+    ):
         await first.publisher.publish([record(feedback(n, run=run), topic.name) for n in range(COUNT)])
         async with running(servers, prefix, topic) as (second, _):
             await eventually(lambda: len(second.streams[0].held) == 3 and len(first.streams[0].held) == 3)
@@ -214,7 +195,10 @@ async def test_two_replicas_share_the_partitions_and_nothing_is_doubled_when_one
 
 
 async def test_a_zombie_with_an_old_epoch_is_fenced(servers: Servers, prefix: str) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         await eventually(lambda: service.streams[0].held)
         offsets = service.database.offsets
         await offsets.update_many({}, {"$inc": {"epoch": 1}})  # what a successor does first
@@ -258,7 +242,10 @@ async def test_a_topic_that_was_recreated_is_an_alarm_and_not_a_silent_skip(
 async def test_what_the_database_cannot_hold_is_a_dead_letter_and_not_a_stopped_partition(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka, 1) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         rec.failing["huge"] = lambda: OverflowError("MongoDB can only handle up to 8-byte ints")
         events = [feedback(n, text="huge" if n == 3 else "") for n in range(9)]
         await service.publisher.publish([record(event, topic.name) for event in events])
@@ -270,11 +257,14 @@ async def test_what_the_database_cannot_hold_is_a_dead_letter_and_not_a_stopped_
 async def test_transactions_that_grow_too_old_become_smaller_until_they_fit(
     servers: Servers, prefix: str
 ) -> None:
-    async with topic_of_its_own(servers.kafka) as topic, running(servers, prefix, topic) as (service, rec):
+    async with (
+        topic_of_its_own(servers.kafka) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
         rec.slow_over = 40
         await service.publisher.publish([record(feedback(n), topic.name) for n in range(COUNT)])
         await eventually(lambda: stored_is(rec, COUNT))
-        assert await letters(servers.kafka, topic.name) == [] and not service.problems()
+        assert await dead_letters(servers.kafka, topic=topic.name) == [] and not service.problems()
 
 
 async def test_a_consumer_that_stops_delivering_is_restarted(servers: Servers, prefix: str) -> None:

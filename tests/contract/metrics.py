@@ -17,6 +17,7 @@ AREAS = {
     "http": "HTTP, in every service",
     "publish": "Publishing, in every service",
     "stream": "Consuming, in every service but intake; `group` is the consumer group (topics.md)",
+    "policy": "The policy in force, in routing and sla",
     "intake": "intake",
     "routing": "routing",
     "sla": "sla",

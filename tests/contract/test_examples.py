@@ -14,8 +14,8 @@ from services.analytics.domain.cases import Known as KnownToAnalytics
 from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import CaseFile
 from services.routing.domain.roster import roster
+from services.routing.domain.turn import Turn
 from services.routing.handlers import Known as KnownToRouting
-from services.routing.handlers import Turn
 from shared.codec import decode, encode
 from shared.contracts.json_schema import event_schemas
 from shared.events import CaseChanged

@@ -11,6 +11,7 @@ import pytest
 
 from services.intake.api.signals import ACTIVITY, FEEDBACK
 from services.intake.app import build
+from services.intake.domain.cloudevents import KINDS, enclosed, structured
 from services.intake.domain.inputs import Refused
 from services.intake.settings import IntakeSettings
 
@@ -58,9 +59,24 @@ def test_what_the_schema_refuses_the_reading_refuses(paths: dict[str, Any], said
 @pytest.mark.parametrize("path", ["/v1/feedback", "/v1/feedback/batch", "/v1/activity", "/v1/activity/batch"])
 def test_every_call_tells_its_body_and_its_answers(paths: dict[str, Any], path: str) -> None:
     operation = paths[path]["post"]
-    wanted = {"202", "400", "408", "413", "415", "422", "503"} | ({"207"} if "batch" in path else set())
-    assert set(operation["responses"]) == wanted
+    wanted = {"202", "400", "401", "403", "408", "413", "415", "422", "429", "503"}
+    assert set(operation["responses"]) == wanted | ({"207"} if "batch" in path else set())
     assert "$ref" not in json.dumps(operation["requestBody"])
     if "batch" in path:
         assert schema_of(paths, path)["items"] and schema_of(paths, path, "application/x-ndjson")
         assert {parameter["name"] for parameter in operation["parameters"]} == {"items", "Idempotency-Key"}
+
+
+def test_the_event_of_the_schema_is_taken_in_each_format(paths: dict[str, Any]) -> None:
+    event = schema_of(paths, "/v1/events", "application/cloudevents+json")
+    batch = schema_of(paths, "/v1/events", "application/cloudevents-batch+json")
+    for schema in (event, batch):
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for example in event["examples"]:
+        jsonschema.validate(example, event)
+        jsonschema.validate([example], batch)
+        jsonschema.validate(example["data"], schema_of(paths, "/v1/events"))
+        read = enclosed(structured(json.dumps(example).encode()))
+        assert FEEDBACK.form.read(read.body, NOW)
+    headers = {one["name"] for one in paths["/v1/events"]["post"]["parameters"] if one["in"] == "header"}
+    assert headers == {f"ce-{name}" for name in KINDS if name != "datacontenttype"}

@@ -24,6 +24,7 @@ OTHER_UNITS = {
     "cqm_stream_stopped_partitions",
     "cqm_stream_assigned_partitions",
     "cqm_intake_publication_signals",
+    "cqm_policy_refused",
 }
 """What is counted there is itself the unit."""
 ASKED_FOR_IN = [
@@ -66,8 +67,8 @@ def test_a_name_says_area_noun_and_unit(metric: object) -> None:
 def test_a_metric_has_a_meaning_and_no_label_that_could_name_a_person(metric: object) -> None:
     assert len(metric.describe()[0].documentation.split()) >= 3
     allowed = {
-        "action", "door", "group", "kind_of_signal", "method", "outcome", "reason", "route", "status", "step",
-        "target", "why",
+        "action", "door", "group", "kind_of_signal", "method", "outcome", "reason", "route", "source",
+        "status", "step", "target", "why",
     }  # fmt: skip
     assert set(metric._labelnames) <= allowed, "a label has few values, and none of them is a person's"
 

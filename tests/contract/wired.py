@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -18,15 +19,20 @@ from shared.handler import Handler
 from shared.service import Service
 
 
+def built(**settings: Any) -> dict[str, FastAPI]:
+    """The applications by the service's name, the policy that of the demo."""
+    return {
+        "intake": build_intake(IntakeSettings(log="text", **settings)),
+        "routing": build_routing(RoutingSettings(log="text", **settings)),
+        "sla": build_sla(SlaSettings(log="text", **settings)),
+        "analytics": build_analytics(AnalyticsSettings(log="text", **settings)),
+    }
+
+
 @lru_cache
 def apps() -> dict[str, FastAPI]:
-    """The applications by the service's name. Settings are the defaults, the policy that of the demo."""
-    return {
-        "intake": build_intake(IntakeSettings(log="text")),
-        "routing": build_routing(RoutingSettings(log="text")),
-        "sla": build_sla(SlaSettings(log="text")),
-        "analytics": build_analytics(AnalyticsSettings(log="text")),
-    }
+    """With the default settings."""
+    return built()
 
 
 def service(name: str) -> Service:

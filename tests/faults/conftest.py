@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from deploy.local.folder import DataFolder
+from deploy.local.part import running
+from deploy.local.plan import PRELOADED
+from deploy.local.preloader import Preloader
 from deploy.local.servers import Servers, start_servers
 from shared.admin import ensure_topics
 from shared.policy import Policy, load_policy
@@ -52,6 +57,14 @@ async def fault_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     await servers.stop()
 
 
+@pytest.fixture(scope="session")
+async def preloader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Preloader]:
+    """What services are forked from, as by `cqm up`: importing them costs seconds, and dozens are started."""
+    made = Preloader(PRELOADED, os.environ, DataFolder(tmp_path_factory.mktemp("preloader")).create())
+    async with running(made):
+        yield made
+
+
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """A line of figures in the terminal."""
@@ -66,10 +79,12 @@ def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 @pytest.fixture
-async def run(fault_servers: Servers, tmp_path: Path, report: Callable[[str], None]) -> AsyncIterator[Run]:
+async def run(
+    fault_servers: Servers, preloader: Preloader, tmp_path: Path, report: Callable[[str], None]
+) -> AsyncIterator[Run]:
     """Nothing is started yet; whatever still runs at the end is killed."""
     prefix, policy = f"t{uuid4().hex[:10]}", policy_of_seconds(tmp_path / "policy")
-    cluster = Cluster(fault_servers.kafka, fault_servers.mongo, prefix, policy, tmp_path)
+    cluster = Cluster(fault_servers.kafka, fault_servers.mongo, prefix, policy, tmp_path, preloader.launch)
     async with witnessing(fault_servers.kafka, fault_servers.mongo, prefix) as witness:
         try:
             yield Run(cluster, witness, load_policy(policy), report)

@@ -31,42 +31,17 @@ from deploy.local.supervisor import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-SERVICE = """\
-import http.server, json, os, pathlib, signal, socket, sys, threading
-
-name = sys.argv[1]
-folder = pathlib.Path(os.environ["TEST_FOLDER"])
-if name == os.environ.get("TEST_BROKEN"):
-    sys.exit("no such policy")
-
-class Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/readyz" else 404)
-        self.end_headers()
-        self.wfile.write(json.dumps({k: v for k, v in os.environ.items() if k.startswith("CQM_")}).encode())
-
-def drain(*_):
-    host, port = os.environ["CQM_KAFKA"].rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 5):
-        (folder / f"{name}.drained").write_text("Kafka was there")
-    threading.Thread(target=server.shutdown).start()
-
-server = http.server.ThreadingHTTPServer((os.environ["CQM_HOST"], int(os.environ["CQM_PORT"])), Ready)
-signal.signal(signal.SIGTERM, drain)
-server.serve_forever()
-"""
 TOPIC = "kept"
 DOWNLOADED_SECONDS = 200.0  # a first run downloads Kafka
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    program = tmp_path / "service.py"
-    program.write_text(SERVICE)
     return Plan(
         data_dir=str(tmp_path / "data"),
         services=("intake", "routing"),
-        command=(sys.executable, str(program), "{name}"),
+        command=(sys.executable, "-m", "tests.support.small_service", "{name}"),
+        preload=("http.server", "json"),
         env={"TEST_FOLDER": str(tmp_path)},
         port_base=22_001,
         mongo_cache_gb=0.25,
@@ -171,7 +146,7 @@ async def test_an_instance_comes_up_restarts_what_dies_and_drains_in_order(
     plan: Plan, up: Instance, tmp_path: Path
 ) -> None:
     assert up.state == "ready"
-    assert [one.name for one in up.processes] == ["kafka", "mongo", "intake", "routing"]
+    assert [one.name for one in up.processes] == ["kafka", "mongo", "preloader", "intake", "routing"]
     async with httpx.AsyncClient(trust_env=False) as client:
         told = (await client.get(up.url("routing") + "/readyz")).json()
     assert told["CQM_KAFKA"] == up.kafka
@@ -181,12 +156,12 @@ async def test_an_instance_comes_up_restarts_what_dies_and_drains_in_order(
         await start_daemon(plan, print)
 
     await write(up.kafka, up.mongo)
-    for name in ("intake", "kafka", "mongo"):
+    for name in ("intake", "preloader", "kafka", "mongo"):
         pid, _ = process(up, name)
         os.kill(pid, signal.SIGKILL)
         now = await settled(plan, name, pid)
     assert (now.kafka, now.mongo, now.urls) == (up.kafka, up.mongo, up.urls)
-    assert [one.restarts for one in now.processes] == [1, 1, 1, 0]
+    assert [one.restarts for one in now.processes] == [1, 1, 1, 1, 0]
     await serves_what_was_written(now)
     log = (tmp_path / "data" / "logs" / "supervisor.log").read_text()
     assert "intake was killed by signal 9; starting it again in 0.5 s" in log
@@ -244,7 +219,7 @@ async def test_two_instances_run_side_by_side_on_given_servers_with_replicas(
         assert first.urls == {"intake": ["http://127.0.0.1:22001"], "routing": ["http://127.0.0.1:22002"]}
         assert second.urls["intake"] == ["http://127.0.0.1:22101"]
         assert len(second.urls["routing"]) == 2
-        assert [one.name for one in second.processes] == ["intake", "routing", "routing-1"]
+        assert [one.name for one in second.processes] == ["preloader", "intake", "routing", "routing-1"]
         assert "port 22001 and the next are taken" in " ".join(event.text for event in said)
     finally:
         await stop_instance(first.data_dir)
@@ -277,7 +252,7 @@ async def test_the_foreground_prepares_then_tells_that_it_is_ready_then_obeys_th
         supervisor.stop()
 
     supervisor = Supervisor(
-        beside(plan, servers), say=lambda event: order.append(event.kind), prepare=prepare
+        beside(plan, servers, preload=()), say=lambda event: order.append(event.kind), prepare=prepare
     )
     await supervisor.run(on_ready)
     assert order[0] == "prepared"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
+from shared.http_protocol import protocol
 from shared.service import Service
 from tests.support.spine import eventually
 
@@ -32,3 +35,21 @@ async def running_app(app: FastAPI) -> AsyncIterator[Running]:
         service: Service = app.state.service
         await eventually(lambda: not service.problems(), what="ready")
         yield Running(http, service)
+
+
+@asynccontextmanager
+async def served_app(app: FastAPI) -> AsyncIterator[str]:
+    """The address of the application, ready, behind its server: for clients that bring their own HTTP."""
+    service: Service = app.state.service
+    http = protocol(service.settings.head_seconds)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, http=http, ws="none", log_config=None)
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        await eventually(lambda: server.started and not service.problems(), what="ready")
+        host, port = server.servers[0].sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        await serving

@@ -6,13 +6,15 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from deploy.local.launch import Launch
 from deploy.local.ports import HOST, PortBook
-from tests.support.processes import Program
+from deploy.local.process import Child
 
 ROOT = Path(__file__).parents[2]
 SESSION_TIMEOUT = 6.0
@@ -54,7 +56,7 @@ class Replica:
     """One process of a service."""
 
     service: str
-    program: Program
+    program: Child
     port: int
     env: dict[str, str]
 
@@ -68,7 +70,8 @@ class Replica:
 
     def start(self, crash_at: str = "") -> None:
         """`crash_at`: GROUP/POINT[:N] at which it kills itself (shared/crash.py)."""
-        self.program.start(self.env | {"CQM_CRASH_AT": crash_at})
+        command = [sys.executable, "-m", f"services.{self.service}"]
+        self.program.start(command, self.env | {"CQM_CRASH_AT": crash_at})
 
     async def problems(self) -> list[str]:
         """What its /readyz misses; empty when it is ready."""
@@ -125,6 +128,7 @@ class Cluster:
     prefix: str
     policy: Path
     folder: Path
+    launch: Launch
     replicas: list[Replica] = field(default_factory=list)
 
     def add(self, service: str) -> Replica:
@@ -140,7 +144,8 @@ class Cluster:
             "CQM_SESSION_TIMEOUT": str(SESSION_TIMEOUT),
             "CQM_LOG": "text",
         }
-        program = Program(name, f"services.{service}", self.folder / f"{name}.log")
+        log, run_folder = self.folder / f"{name}.log", self.folder / "run"
+        program = Child(name, log=log, run_folder=run_folder, launch=self.launch)
         replica = Replica(service, program, port, env)
         self.replicas.append(replica)
         return replica

@@ -22,6 +22,7 @@ from shared.mongo import Collection, Session
 from shared.service import Service
 from shared.settings import Settings
 from shared.topics import Topic
+from tests.support.servers import Servers
 
 NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
 
@@ -86,6 +87,17 @@ class Recorder:
     async def store(self, new: list[dict[str, Any]], session: Session) -> None:
         if new:
             await self.collection.insert_many(new, session=session)
+
+
+@asynccontextmanager
+async def running(
+    servers: Servers, prefix: str, topic: Topic, **settings: Any
+) -> AsyncIterator[tuple[Service, Recorder]]:
+    """A replica of that service, joined; drained afterwards."""
+    service, recorder = spine_service(settings_for(servers.kafka, servers.mongo, prefix, **settings), topic)
+    async with service.running():
+        await eventually(lambda: service.started and service.streams[0].joined, what="joined")
+        yield service, recorder
 
 
 @asynccontextmanager

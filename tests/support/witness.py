@@ -21,6 +21,7 @@ from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, 
 from tests.support.figures import recomputed, rollups
 from tests.support.load import Load
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told
+from tests.support.reading import fences
 
 CONSUMERS: dict[str, tuple[Topic, ...]] = {
     "routing": (FEEDBACK, ASSIGNMENTS, SLA),
@@ -207,10 +208,5 @@ async def witnessing(kafka: str, mongo_uri: str, prefix: str) -> AsyncIterator[W
 
 async def _begin_at_the_ends(witness: Witness, prefix: str, ends: Offsets) -> None:
     for service, topics in CONSUMERS.items():
-        fences = [
-            {"_id": f"{prefix}.{service}.{short(topic)}/{topic.name}/{partition.partition}",
-             "epoch": 0, "next": end, "pending": None}
-            for topic in topics
-            for partition, end in ends.items() if partition.topic == topic.name
-        ]  # fmt: skip
-        await witness.database(service).offsets.insert_many(fences)
+        begun = [fence for topic in topics for fence in fences(prefix, service, topic, ends)]
+        await witness.database(service).offsets.insert_many(begun)

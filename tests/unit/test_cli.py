@@ -36,6 +36,7 @@ def test_every_command_of_the_public_interface_is_there() -> None:
         "topics",
         "kpi",
         "policy",
+        "token",
     ):
         assert f"  {command} " in listed
 

@@ -1,244 +1,231 @@
-"""`cqm import` against an intake of the test's own making: every row is accounted for, whatever happens."""
+"""`cqm import` against an intake of the test's own making: what is away is waited for, none comes twice."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
-from deploy.commands import sending
-from deploy.commands.csv_table import opened_table
-from deploy.commands.feeding import batches, feed
-from deploy.commands.rejects import Rejected, RejectsFile, safe
-from deploy.commands.resume import Bookmark, Position, key_of
-from deploy.commands.sending import Sender
+from deploy.cli import build
+from deploy.commands import import_client, import_job, importing
+from deploy.commands.addresses import Addresses
+from deploy.commands.import_client import ImportClient, Source
 from deploy.commands.terminal import Failure
-from shared.mapping import load_mapping
 
-MAPPING = """\
-source: shop
-set: {kind: complaint}
-fields:
-  external_id: id
-  text: words
-  occurred_at: {column: at, format: "%Y-%m-%d", zone: UTC}
-"""
-Answer = Callable[[list[dict[str, Any]]], httpx.Response]
+INTAKE = "http://intake"
+RUNNING: dict[str, Any] = {
+    "id": "J1", "state": "running", "mapping": "nyc311", "rows": 10, "accepted": 10, "rejected": 0,
+    "percent": 50.0, "rate": 1000.0, "eta_seconds": 75, "waiting": None, "reason": None,
+}  # fmt: skip
+DONE = RUNNING | {"state": "done", "rows": 20, "accepted": 20, "percent": 100.0, "eta_seconds": None}
+REJECTS = "\ufeffrejected_row,rejected_column,rejected_reason,id\r\n3,at,is not a time,7\r\n"
+Answer = httpx.Response | BaseException
 
 
-@pytest.fixture
-def mapping_file(tmp_path: Path) -> Path:
-    file = tmp_path / "shop.yaml"
-    file.write_text(MAPPING)
-    return file
+def events(*jobs: dict[str, Any]) -> httpx.Response:
+    said = [f"event: x\ndata: {msgspec.json.encode(job).decode()}\n\n" for job in jobs]
+    return httpx.Response(200, text=": ping\n\n" + "".join(said))
 
 
-def table_of(tmp_path: Path, content: bytes | str) -> Path:
-    file = tmp_path / "data.csv"
-    file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return file
+class Intake:
+    """Answers from lists, one after the other; `sent` are the bodies that it was given."""
 
+    def __init__(self, **answers: list[Answer]) -> None:
+        self._answers: dict[str, Iterator[Answer]] = {name: iter(given) for name, given in answers.items()}
+        self.asked: list[str] = []
+        self.sent: list[bytes] = []
+        self.parameters: list[dict[str, str]] = []
 
-def take_all(bodies: list[dict[str, Any]]) -> httpx.Response:
-    return httpx.Response(202, json={"accepted": len(bodies), "rejected": 0, "items": []})
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        tail = request.url.path.removeprefix("/v1/imports").rpartition("/")[2]
+        name = {"": "find" if request.method == "GET" else "upload", "rejects.csv": "rejects"}.get(tail, tail)
+        self.asked.append(name)
+        if name == "upload":
+            self.sent.append(request.read())
+            self.parameters.append(dict(request.url.params))
+        answer = next(self._answers[name])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
-
-async def imported(
-    tmp_path: Path, mapping_file: Path, file: Path, answer: Answer = take_all, start: Position | None = None
-) -> tuple[Position, list[dict[str, Any]]]:
-    """The import of a file; where it ended, and all that intake was sent."""
-    sent: list[dict[str, Any]] = []
-
-    def intake(request: httpx.Request) -> httpx.Response:
-        bodies = [json.loads(body) for body in request.content.split(b"\n")]
-        sent.extend(bodies)
-        return answer(bodies)
-
-    mapping = load_mapping(str(mapping_file), tmp_path)
-    begin = start or Position()
-    with opened_table(file, mapping.columns) as table:
-        rejects = RejectsFile(tmp_path / "rejects.csv", table.header, begin.rejects_bytes)
-        async with httpx.AsyncClient(transport=httpx.MockTransport(intake)) as client:
-            sender = Sender(client, "http://intake", lambda why: None)
-            source = batches(table, mapping, begin.rows)
-            position = await feed(source, sender, lambda *_: None, begin, rejects=rejects)
-        rejects.close()
-    return position, sent
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(self))
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "pause", lambda attempt: 0.0)
+    monkeypatch.setattr(import_client, "pause", lambda attempt: 0.0)
 
 
-def rejected_rows(tmp_path: Path) -> list[dict[str, str]]:
-    with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "some.csv"
+    made.write_text("id,words\n1,a\n")
+    return made
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-async def test_the_delimiter_is_the_one_by_which_the_columns_are_there(
-    tmp_path: Path, mapping_file: Path, delimiter: str
+def none_found() -> httpx.Response:
+    return httpx.Response(200, json={"items": [], "next": None})
+
+
+def taken() -> httpx.Response:
+    return httpx.Response(202, json=RUNNING)
+
+
+Cqm = Callable[..., Any]
+
+
+@pytest.fixture
+def cqm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Intake], Cqm]:
+    def of(intake: Intake) -> Cqm:
+        addresses = Addresses("there", {"intake": (INTAKE,)}, tmp_path)
+        monkeypatch.setattr(importing, "find", lambda data_dir: addresses)
+        monkeypatch.setattr(import_job, "http_client", lambda url: intake.client())
+        return lambda *words: CliRunner().invoke(build(), ["import", *map(str, words)])
+
+    return of
+
+
+async def test_an_upload_is_sent_again_until_intake_has_answered(file: Path) -> None:
+    intake = Intake(upload=[httpx.Response(503), httpx.ConnectError("refused"), taken()])
+    told: list[str] = []
+    async with intake.client() as http:
+        client = ImportClient(http, INTAKE, told.append)
+        job = await client.upload(Source(file, "nyc311", options={"quote": "none"}), lambda sent: None)
+    assert job["id"] == "J1"
+    assert told == ["intake answers 503", "intake does not answer (ConnectError)", ""]
+    assert all(b"id,words\n1,a\n" in body for body in intake.sent) and len(intake.sent) == 3
+    assert intake.parameters[-1] == {"mapping": "nyc311", "quote": "none"}
+
+
+async def test_events_are_followed_across_broken_connections_to_the_end(file: Path) -> None:
+    early = events(RUNNING)
+    intake = Intake(events=[early, httpx.ReadError("gone"), httpx.Response(503), events(RUNNING, DONE)])
+    async with intake.client() as http:
+        seen = [job["state"] async for job in ImportClient(http, INTAKE, lambda why: None).follow("J1")]
+    assert seen == ["running", "running", "done"]
+    assert intake.asked == ["events"] * 4
+
+
+async def test_patience_ends(file: Path) -> None:
+    intake = Intake(upload=[httpx.Response(503)] * 3)
+    async with intake.client() as http:
+        with pytest.raises(Failure, match="nothing has moved for -1 s: intake answers 503"):
+            await ImportClient(http, INTAKE, lambda why: None, patience=-1.0).upload(
+                Source(file, "nyc311"), lambda sent: None
+            )
+
+
+def test_an_import_tells_its_summary(cqm: Callable[[Intake], Cqm], file: Path) -> None:
+    intake = Intake(find=[none_found()], upload=[taken()], events=[events(RUNNING, DONE)])
+    done = cqm(intake)(file, "--mapping", "nyc311")
+    assert done.exit_code == 0, done.output
+    assert intake.asked == ["find", "upload", "events"]
+
+
+def test_the_same_command_attaches_to_the_unfinished_import(cqm: Callable[[Intake], Cqm], file: Path) -> None:
+    other = RUNNING | {"id": "J0", "mapping": "another"}
+    found = httpx.Response(200, json={"items": [other, RUNNING, RUNNING | {"id": "old", "state": "done"}]})
+    intake = Intake(find=[found], events=[events(DONE)])
+    done = cqm(intake)(file, "--mapping", "nyc311", "--json")
+    assert done.exit_code == 0, done.output
+    assert intake.asked == ["find", "events"]
+
+
+def test_ones_own_mapping_goes_along_with_the_file(
+    cqm: Callable[[Intake], Cqm], file: Path, tmp_path: Path
 ) -> None:
-    rows = [["id", "words", "at"], ["1", "late, again; really", "2026-03-02"]]
-    text = "".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in rows)
-    position, sent = await imported(tmp_path, mapping_file, table_of(tmp_path, "\ufeff" + text))
-    assert position == Position(rows=1, accepted=1)
-    assert sent[0]["text"] == "late, again; really"
-    assert sent[0]["occurred_at"] == "2026-03-02T00:00:00+00:00"
+    mapping = tmp_path / "own.yaml"
+    mapping.write_text("source: shop\n")
+    intake = Intake(upload=[taken()], events=[events(DONE)])
+    assert cqm(intake)(file, "--mapping", mapping).exit_code == 0
+    assert b'name="mapping"' in intake.sent[0] and b"source: shop\n" in intake.sent[0]
+    assert intake.sent[0].index(b"source: shop") < intake.sent[0].index(b"id,words")
+    assert intake.parameters == [{}]
 
 
-async def test_rows_that_cannot_be_mapped_are_told_by_row_and_column(
-    tmp_path: Path, mapping_file: Path
+def test_rejected_rows_are_written_and_end_the_command_with_1(
+    cqm: Callable[[Intake], Cqm], file: Path
 ) -> None:
-    file = table_of(tmp_path, 'id,words,at\n1,"a\nb",2026-03-02\n\n2,b,yesterday\n3,c\n4,d,2026-03-02,x\n')
-    position, sent = await imported(tmp_path, mapping_file, file)
-    assert [body["external_id"] for body in sent] == ["1"]
-    assert position == Position(rows=5, accepted=1, rejected=3, rejects_bytes=position.rejects_bytes)
-    told = [(row["rejected_row"], row["rejected_column"]) for row in rejected_rows(tmp_path)]
-    assert told == [("4", "at"), ("5", "at"), ("6", "")]
+    rejected = DONE | {"accepted": 19, "rejected": 1}
+    intake = Intake(
+        find=[none_found()], upload=[taken()], events=[events(rejected)],
+        rejects=[httpx.Response(200, content=REJECTS.encode())],
+    )  # fmt: skip
+    done = cqm(intake)(file, "--mapping", "nyc311")
+    assert done.exit_code == 1
+    assert file.with_name("some.csv.rejects.csv").read_text(encoding="utf-8-sig") == REJECTS[1:].replace(
+        "\r\n", "\n"
+    )
 
 
-async def test_rows_that_intake_refuses_are_written_with_pointer_and_reason(
-    tmp_path: Path, mapping_file: Path
+def test_rejects_of_an_earlier_import_do_not_stay_beside_a_new_one(
+    cqm: Callable[[Intake], Cqm], file: Path
 ) -> None:
-    def refuse_second(bodies: list[dict[str, Any]]) -> httpx.Response:
-        errors = [{"pointer": "/text", "message": "is too long", "limit": 5}]
-        item = {"index": 1, "problem": {"detail": "It does not fit.", "errors": errors}}
-        return httpx.Response(207, json={"accepted": 1, "rejected": 1, "items": [item]})
-
-    file = table_of(tmp_path, "id,words,at\n1,a,2026-03-02\n2,=cmd(),2026-03-02\n")
-    position, _ = await imported(tmp_path, mapping_file, file, refuse_second)
-    assert (position.accepted, position.rejected) == (1, 1)
-    assert rejected_rows(tmp_path) == [
-        {
-            "id": "2", "words": "'=cmd()", "at": "2026-03-02", "rejected_row": "3",
-            "rejected_column": "/text", "rejected_reason": "/text is too long (limit 5)",
-        }
-    ]  # fmt: skip
+    old = file.with_name("some.csv.rejects.csv")
+    old.write_text("old")
+    intake = Intake(find=[none_found()], upload=[taken()], events=[events(DONE)])
+    assert cqm(intake)(file, "--mapping", "nyc311").exit_code == 0
+    assert not old.exists()
 
 
-async def test_a_batch_is_sent_again_until_intake_has_answered(tmp_path: Path, mapping_file: Path) -> None:
-    answers = iter([503, 429, 502])
-
-    def busy_at_first(bodies: list[dict[str, Any]]) -> httpx.Response:
-        for status in answers:
-            if status == 502:
-                raise httpx.ConnectError("refused")
-            return httpx.Response(status)
-        return take_all(bodies)
-
-    file = table_of(tmp_path, "id,words,at\n1,a,2026-03-02\n")
-    position, sent = await imported(tmp_path, mapping_file, file, busy_at_first)
-    assert position == Position(rows=1, accepted=1)
-    assert [body["external_id"] for body in sent] == ["1"] * 4
-
-
-async def test_a_batch_that_is_refused_as_such_ends_the_import(tmp_path: Path, mapping_file: Path) -> None:
-    file = table_of(tmp_path, "id,words,at\n1,a,2026-03-02\n")
-    with pytest.raises(Failure, match=r"intake refused a batch \(415\): wrong type"):
-        await imported(
-            tmp_path,
-            mapping_file,
-            file,
-            lambda _: httpx.Response(415, json={"detail": "wrong type"}),
-        )
-
-
-async def test_an_interrupted_import_goes_on_after_its_last_settled_batch(
-    tmp_path: Path, mapping_file: Path
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_an_import_that_did_not_come_to_its_end_is_an_error(
+    cqm: Callable[[Intake], Cqm], file: Path, state: str
 ) -> None:
-    rows = "".join(f"{n},a,{'2026-03-02' if n % 100 else 'never'}\n" for n in range(1, 2501))
-    file = table_of(tmp_path, "id,words,at\n" + rows)
-    bookmark, seen = Bookmark(tmp_path, "key"), 0
-
-    def intake(request: httpx.Request) -> httpx.Response:
-        nonlocal seen
-        seen += 1
-        if seen > 1:
-            return httpx.Response(400, json={"detail": "enough"})
-        return take_all(request.content.split(b"\n"))  # type: ignore[arg-type]
-
-    mapping = load_mapping(str(mapping_file), tmp_path)
-    with opened_table(file, mapping.columns) as table, pytest.raises(Failure):
-        rejects = RejectsFile(tmp_path / "rejects.csv", table.header)
-        async with httpx.AsyncClient(transport=httpx.MockTransport(intake)) as client:
-            sender = Sender(client, "http://intake", lambda why: None)
-            source = batches(table, mapping, 0)
-            await feed(source, sender, lambda *_: None, Position(), rejects=rejects, bookmark=bookmark)
-    with (tmp_path / "rejects.csv").open("a") as torn:
-        torn.write("written, but not settled\n")
-
-    start = bookmark.load()
-    assert (start.rows, start.accepted, start.rejected) == (1000, 990, 10)
-    position, sent = await imported(tmp_path, mapping_file, file, start=start)
-    assert (position.rows, position.accepted, position.rejected) == (2500, 2475, 25)
-    assert sent[0]["external_id"] == "1001"
-    assert [row["id"] for row in rejected_rows(tmp_path)] == [str(n) for n in range(100, 2501, 100)]
+    ended = RUNNING | {"state": state, "reason": "the sheet cannot be read after row 11"}
+    intake = Intake(find=[none_found()], upload=[taken()], events=[events(ended)])
+    done = cqm(intake)(file, "--mapping", "nyc311")
+    assert isinstance(done.exception, Failure)
+    wanted = "after row 11" if state == "failed" else "cancelled after 10 rows; those stay taken"
+    assert wanted in done.exception.message
 
 
-def test_a_bookmark_belongs_to_content_mapping_and_system(tmp_path: Path, mapping_file: Path) -> None:
-    file, renamed, other = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.csv"
-    for path, text in ((file, "x"), (renamed, "x"), (other, "y")):
-        path.write_text(text)
-    rejects = tmp_path / "r.csv"
-    key = key_of(file, mapping_file, "here", rejects)
-    assert key == key_of(renamed, mapping_file, "here", rejects)
-    assert key not in {
-        key_of(other, mapping_file, "here", rejects),
-        key_of(file, file, "here", rejects),
-        key_of(file, mapping_file, "there", rejects),
-    }
+def test_what_intake_refuses_is_told_in_its_words(cqm: Callable[[Intake], Cqm], file: Path) -> None:
+    errors = [{"pointer": "/file", "message": "the file has no column at"}]
+    refusal = httpx.Response(422, json={"detail": "The file cannot be imported.", "errors": errors})
+    intake = Intake(find=[none_found()], upload=[refusal])
+    done = cqm(intake)(file, "--mapping", "nyc311")
+    assert isinstance(done.exception, Failure)
+    assert "422: The file cannot be imported. /file the file has no column at" in done.exception.message
+    assert done.exception.code == 2
 
 
-@pytest.mark.parametrize(
-    ("cell", "kept"),
-    [("=1+1", False), ("+49 30", False), ("-2+3", False), ("@SUM(A1)", False), ("\t=1", False),
-     (" =1", False), ("-73.98", True), ("+1", True), ("1,234.5", True),
-     ("破损", True), ("a=b", True), ("", True)],
-)  # fmt: skip
-def test_a_cell_that_a_spreadsheet_would_run_is_shown_instead(cell: str, kept: bool) -> None:
-    assert safe(cell) == (cell if kept else f"'{cell}")
-
-
-def test_an_earlier_files_rejects_do_not_stay_beside_a_new_import(tmp_path: Path) -> None:
-    path = tmp_path / "r.csv"
-    path.write_text("old")
-    RejectsFile(path, ["a"]).close()
-    assert not path.exists()
-
-
-def test_a_rejected_row_keeps_its_columns_even_when_it_is_short(tmp_path: Path) -> None:
-    rejects = RejectsFile(tmp_path / "rejects.csv", ["a", "b"])
-    rejects.write([Rejected(2, "b", "the row has no such column")], [["1"]])
-    rejects.close()
-    assert rejected_rows(tmp_path)[0]["b"] == ""
-    assert rejects.size == (tmp_path / "rejects.csv").stat().st_size
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ("id,words,at\n1,中文,2026-03-02\n".encode("gb18030"), "is not UTF-8"),
-        (b"id,words,id,at\n", "two columns of the name id"),
-        (b"\n\n", "no header row"),
-    ],
-)
-async def test_a_file_that_cannot_be_read_is_told_with_what_to_do(
-    tmp_path: Path, mapping_file: Path, content: bytes, reason: str
+def test_ctrl_c_leaves_the_import_to_intake(
+    cqm: Callable[[Intake], Cqm], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(Failure, match=reason) as failed:
-        await imported(tmp_path, mapping_file, table_of(tmp_path, content))
-    assert failed.value.code == 2
+    told: list[str] = []
+    monkeypatch.setattr(importing, "note", told.append)
+    intake = Intake(find=[none_found()], upload=[taken()], events=[KeyboardInterrupt()])
+    assert cqm(intake)(file, "--mapping", "nyc311").exit_code == 130
+    assert told[0].startswith("the import goes on without this command")
+    assert f"curl -X DELETE {INTAKE}/v1/imports/J1" in told[2]
 
 
-async def test_a_fault_in_the_middle_of_a_file_is_told_by_its_row(tmp_path: Path, mapping_file: Path) -> None:
-    rows = b"".join(b"%d,a,2026-03-02\n" % n for n in range(2, 20_000))
-    file = table_of(tmp_path, b"id,words,at\n" + rows + b"x,\xff,2026-03-02\n")
-    with pytest.raises(Failure, match=r"is not UTF-8 \(after row 1\d{4}\)"):
-        await imported(tmp_path, mapping_file, file)
+def test_a_dry_run_shows_rows_and_keeps_nothing(cqm: Callable[[Intake], Cqm], file: Path) -> None:
+    found = {
+        "format": "csv", "encoding": "gb18030", "delimiter": ";", "quote": '"', "columns": ["id"],
+        "unmapped": ["note"], "looked_at": 2, "rejects": [],
+        "rows": [{"row": 2, "feedback": {"kind": "complaint", "customer": {"id": "C"}}}],
+    }  # fmt: skip
+    intake = Intake(upload=[httpx.Response(200, json=found)])
+    done = cqm(intake)(file, "--mapping", "nyc311", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert intake.parameters == [{"mapping": "nyc311", "dry_run": "true"}]
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(cqm: Callable[[Intake], Cqm], tmp_path: Path) -> None:
+    for words in ((tmp_path / "no.csv", "--mapping", "x"), (__file__, "--mapping", tmp_path / "no.yaml")):
+        done = cqm(Intake())(*words)
+        assert isinstance(done.exception, Failure)
+        assert done.exception.code == 2
+
+
+def test_the_hash_is_that_of_the_content(file: Path) -> None:
+    assert import_job._sha256(file) == hashlib.sha256(file.read_bytes()).hexdigest()

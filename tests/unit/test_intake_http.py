@@ -5,58 +5,29 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from services.intake.api import Budget, Door, Outlet, routes
-from services.intake.api.batch import MAX_ITEMS
+from services.intake.api import Outlet
 from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
-from shared.clock import FixedClock
+from services.intake.api.splitting import MAX_ITEMS
+from services.intake.domain.idempotency import key_of
 from shared.codec import Outgoing
 from shared.errors import Unavailable
-from shared.service import Service, create_app
-from shared.settings import Settings
+from shared.topics import MAX_RECORD_BYTES
+from tests.support.intake import Shelf, client
 
-NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
 ONE = {"kind": "complaint", "text": "broken"}
 
 
-class Shelf:
-    """Stands where the publisher does: keeps what it is given, when `open`."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[Outgoing]] = []
-        self.asked, self.open = asyncio.Event(), asyncio.Event()
-        self.open.set()
-        self.failing: Exception | None = None
-
-    async def publish(self, records: Sequence[Outgoing], *, deadline: float = 8.0) -> None:
-        self.groups.append(list(records))
-        self.asked.set()
-        await asyncio.wait_for(self.open.wait(), deadline)
-        if self.failing:
-            raise self.failing
-
-
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf()
-
-
-def client(
-    shelf: Shelf, *, budget: int = 1 << 26, deadline: float = 1.5, seconds: float = 10
-) -> httpx.AsyncClient:
-    clock = FixedClock(NOW)
-    service = Service.build("intake", Settings(log="text"), clock, consumes=False)
-    outlet = Outlet(shelf, deadline)  # type: ignore[arg-type]
-    app = create_app(service, [routes(Door(outlet, Budget(budget), clock, service.access, seconds))])
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm")
 
 
 async def post(
@@ -170,7 +141,9 @@ async def test_what_is_over_the_budget_is_told_to_come_again_and_gives_its_bytes
         assert (await http.post("/v1/feedback", content=json.dumps(ONE), headers=JSON)).status_code == 202
 
 
-@pytest.mark.parametrize("key", ["", "a b", "schlüssel", "x" * 256])
+@pytest.mark.parametrize(
+    "key", ["", "a b", "schlüssel", "x" * 256, '""', '"a', '"a"b"', '"a";p=1', '"\\a"', f'"{"x" * 256}"']
+)
 async def test_an_idempotency_key_is_visible_ascii(shelf: Shelf, key: str) -> None:
     headers = {**JSON, "idempotency-key": key}
     async with client(shelf) as http:
@@ -178,6 +151,27 @@ async def test_an_idempotency_key_is_visible_ascii(shelf: Shelf, key: str) -> No
         answer = await http.post("/v1/feedback", content=json.dumps(ONE), headers=raw)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "Idempotency-Key"
+
+
+async def test_a_key_in_quotation_marks_is_the_same_key(shelf: Shelf) -> None:
+    """As draft-ietf-httpapi-idempotency-key-header writes it, and as many clients do."""
+    keys = ("8e03978e-40d5", '"8e03978e-40d5"', ' "8e03978e-40d5" ')
+    answers = [
+        await post(shelf, "/v1/feedback", json.dumps(ONE), JSON | {"idempotency-key": key}) for key in keys
+    ]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(("quoted", "bare"), [('"a b"', "a b"), ('"a\\"b"', 'a"b'), ('"a\\\\b"', "a\\b")])
+def test_a_quoted_key_may_hold_what_a_bare_one_may_not(quoted: str, bare: str) -> None:
+    assert key_of([quoted]) == bare
+
+
+async def test_two_keys_are_none(shelf: Shelf) -> None:
+    headers = [("content-type", "application/json"), ("idempotency-key", "a"), ("idempotency-key", "b")]
+    async with client(shelf) as http:
+        answer = await http.post("/v1/feedback", content=json.dumps(ONE), headers=headers)
+    assert answer.status_code == 422
 
 
 async def test_kafka_away_is_503_with_retry_after(shelf: Shelf) -> None:
@@ -253,6 +247,63 @@ async def test_a_broken_line_harms_no_neighbour(shelf: Shelf) -> None:
     answer = (await post(shelf, "/v1/feedback/batch", body, NDJSON)).json()
     assert (answer["accepted"], answer["rejected"]) == (3, 2)
     assert [item["problem"]["status"] for item in answer["items"] if "problem" in item] == [400, 400]
+
+
+@pytest.mark.parametrize(
+    ("body", "verdicts"),
+    [
+        (b"%s\r\n%s\r\n", [202, 202]),
+        (b"%s\n%s", [202, 202]),
+        (b"\n\r\n \t\n%s\n\n%s\n\n", [202, 202]),
+        (b"\xef\xbb\xbf%s\n%s\n", [400, 202]),
+        (b"%s" + b" " * (2 << 20) + b"\n%s\n", [202, 202]),
+        (b"%s\n\x00\n%s\n", [202, 400, 202]),
+        (b"%s,\n%s\n", [400, 202]),
+        (b"%s\r%s\n", [400]),
+        (b"[%s]\n%s\n", [422, 202]),
+    ],
+    ids=[
+        "CRLF", "no line break at the end", "blank lines", "a byte order mark", "blanks of 2 MiB", "a NUL",
+        "a comma at the end", "CR alone", "an array as a line",
+    ],
+)  # fmt: skip
+async def test_lines_are_lines(shelf: Shelf, body: bytes, verdicts: list[int]) -> None:
+    line = json.dumps(ONE).encode()
+    answer = await post(shelf, "/v1/feedback/batch", body % (line, line), NDJSON)
+    items = answer.json()["items"]
+    assert [202 if "id" in item else item["problem"]["status"] for item in items] == verdicts
+
+
+@pytest.mark.parametrize(
+    "body", ["[%s,]", "[%s]x", "[%s][%s]", "[%s %s]", "[,%s]", "[%s,,%s]", "{%s}", "[NaN,%s,]"]
+)
+async def test_an_array_that_is_no_json_is_refused_as_a_whole(shelf: Shelf, body: str) -> None:
+    answer = await post(shelf, "/v1/feedback/batch", body.replace("%s", json.dumps(ONE)), JSON)
+    assert (answer.status_code, shelf.groups) == (400, [])
+
+
+async def test_an_item_that_only_other_readers_would_take_harms_no_neighbour_in_an_array(
+    shelf: Shelf,
+) -> None:
+    one = json.dumps(ONE)
+    body = f'[ {one} , NaN,-Infinity , {{"kind":"call","text":"\\ud800"}},1e999, {one}]'
+    items = (await post(shelf, "/v1/feedback/batch", body, JSON)).json()["items"]
+    assert ["id" in item for item in items] == [True, False, False, False, False, True]
+
+
+async def test_too_many_items_are_413_even_where_one_is_no_json(shelf: Shelf) -> None:
+    body = "[NaN" + ",1" * MAX_ITEMS + "]"
+    assert (await post(shelf, "/v1/feedback/batch", body, JSON)).status_code == 413
+
+
+async def test_the_largest_feedback_fits_into_a_record(shelf: Shelf) -> None:
+    """Control characters take six bytes each: nothing that passes the checks is too large for Kafka."""
+    wide = {
+        "text": "\x01" * 20_000, "subject": "\x01" * 500,
+        "attributes": {f"{n:064}": "\x01" * 1000 for n in range(50)},
+    }  # fmt: skip
+    answer = await post(shelf, "/v1/feedback", json.dumps(ONE | wide), JSON)
+    assert answer.status_code == 202 and len(shelf.latest[0].value) < MAX_RECORD_BYTES
 
 
 async def test_a_byte_that_is_not_utf8_harms_no_neighbour_in_an_array(shelf: Shelf) -> None:

@@ -22,7 +22,7 @@ CSAT = {"metric": "csat", "score": 4, "scale_min": 1, "scale_max": 5}
 
 def read(raw: bytes | str | dict[str, Any]) -> FeedbackInput:
     body = json.dumps(raw).encode() if isinstance(raw, dict) else raw
-    return FEEDBACK.read(body.encode() if isinstance(body, str) else body, NOW)
+    return FEEDBACK.read(body.encode() if isinstance(body, str) else body, NOW).signal
 
 
 def refusal(raw: bytes | str | dict[str, Any]) -> Refused:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput
+from services.intake.domain.reading import Form
 from services.intake.domain.signals import Sender, activity_recorded, feedback_received, language_of
 from shared import ids
 from shared.events import Customer, FeedbackReceived, Personal
 
 NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 SENDER = Sender("api")
+FEEDBACK, ACTIVITY = Form(FeedbackInput), Form(ActivityInput)
 
 
 def event(sender: Sender = SENDER, now: datetime = NOW, **fields: Any) -> FeedbackReceived:
     said = {"kind": "complaint", "text": "broken"} | fields
-    return feedback_received(msgspec.convert(said, FeedbackInput), sender, now)
+    return feedback_received(FEEDBACK.read(json.dumps(said).encode(), NOW, sender.source), sender.key, now)
 
 
 def test_the_upstream_identity_decides_the_id() -> None:
@@ -30,8 +32,8 @@ def test_the_upstream_identity_decides_the_id() -> None:
 
 
 def test_an_activity_and_a_feedback_of_one_external_id_are_two() -> None:
-    said = msgspec.convert({"kind": "order", "source": "shop", "external_id": "1"}, ActivityInput)
-    assert activity_recorded(said, SENDER, NOW).id != event(source="shop", external_id="1").id
+    said = ACTIVITY.read(b'{"kind": "order", "source": "shop", "external_id": "1"}', NOW)
+    assert activity_recorded(said, (), NOW).id != event(source="shop", external_id="1").id
 
 
 def test_without_an_external_id_the_idempotency_key_decides() -> None:

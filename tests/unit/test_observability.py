@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from shared import observability
 from shared.observability import CATALOGUE, RateLimit, configure_logging, configure_tracing
@@ -103,6 +104,62 @@ def test_every_metric_is_declared_once_under_the_name_of_the_catalogue() -> None
         assert metric.describe()[0].name == name
     with pytest.raises(ValueError, match="Duplicated"):
         observability.counter("cqm_publish_records_total", "Declared a second time")
+
+
+FIRST = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def traces(count: int) -> list[bytes]:
+    return [f"00-{number:032x}-{number:016x}-01".encode() for number in range(1, count + 1)]
+
+
+@pytest.fixture
+def tracer(monkeypatch: pytest.MonkeyPatch) -> trace.Tracer:
+    """Of a provider that exports nothing; the one of the process can be set only once."""
+    monkeypatch.setattr(observability, "traced", lambda: True)
+    return TracerProvider().get_tracer("test")
+
+
+def test_a_span_is_the_child_of_the_caller_and_what_it_causes_is_its_own(tracer: trace.Tracer) -> None:
+    span = tracer.start_span("POST", observability.continued(FIRST))
+    assert isinstance(span, ReadableSpan) and span.parent is not None
+    assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == tuple(FIRST.split("-")[1:3])
+    own = span.get_span_context()
+    assert observability.carried(span) == f"00-{own.trace_id:032x}-{own.span_id:016x}-01".encode()
+    assert own.trace_id == span.parent.trace_id
+
+
+def test_a_span_without_a_readable_caller_begins_a_trace_whatever_else_goes_on(tracer: trace.Tracer) -> None:
+    with tracer.start_as_current_span("another"):
+        span = tracer.start_span("POST", observability.continued("00-0-0-01"))
+    assert isinstance(span, ReadableSpan)
+    assert span.parent is None
+
+
+@pytest.mark.usefixtures("tracer")
+def test_a_batch_of_one_trace_belongs_to_it() -> None:
+    context, links = observability.consumed([b"", FIRST.encode(), FIRST.encode()])
+    parent = trace.get_current_span(context).get_span_context()
+    assert (f"{parent.trace_id:032x}", links) == (FIRST.split("-")[1], [])
+
+
+@pytest.mark.usefixtures("tracer")
+@pytest.mark.parametrize(
+    ("headers", "count"),
+    [
+        pytest.param(traces(3) * 2, 3, id="each once"),
+        pytest.param(traces(100), observability.MAX_LINKS, id="not more than a span should hold"),
+        pytest.param([b"", b"00-xyz", b"\xff"], 0, id="what is no trace is left out"),
+        pytest.param([], 0, id="none"),
+    ],
+)
+def test_a_batch_of_many_traces_is_linked_to_them(headers: list[bytes], count: int) -> None:
+    context, links = observability.consumed(headers)
+    assert (context, len({link.context.trace_id for link in links})) == (None, count)
+
+
+def test_without_a_collector_nobody_reads_traces() -> None:
+    assert observability.consumed(traces(1)) == (None, [])
 
 
 def test_without_a_collector_no_spans_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

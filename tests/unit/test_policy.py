@@ -7,15 +7,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from shared.policy import PolicyError, check, load_policy
+from shared.policy import PolicyError, Raci, check, load_policy
 from shared.policy.durations import Business, Percent, Wall
 from shared.policy.schema import SCHEMA_FILE, policy_schema
 from shared.policy.source import read_source
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLE = ROOT / "tests" / "data" / "policy"
+EXAMPLE = ROOT / "tests" / "data" / "policy" / "example.yaml"
 DEMO = ROOT / "deploy" / "policy" / "demo"
-TEXT = (EXAMPLE / "example.yaml").read_text(encoding="utf-8")
+TEXT = EXAMPLE.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -47,11 +47,12 @@ def test_the_example_of_the_whole_vocabulary_loads():
     assert policy.calendars["office"].day_seconds == 8 * 3600
 
 
-def test_people_who_are_not_listed_are_a_warning_only():
+def test_people_and_agents_who_are_not_listed_are_a_warning_only():
     paths = {finding.path for finding in load_policy(EXAMPLE).warnings}
     assert paths == {
         "departments.service.head", "departments.service.supervisor",
         "departments.logistics.head", "departments.logistics.supervisor", "people.chen.backup",
+        "departments.service", "routing[2].assign.department",
     }  # fmt: skip
 
 
@@ -217,6 +218,14 @@ def test_priority_comes_from_the_matrix_and_is_raised_to_p1_at_most():
     assert policy.priority("low", "low") == "P4"
     assert policy.priority("high", "medium", raised_by=1) == "P1"
     assert policy.priority("critical", "high", raised_by=2) == "P1"
+
+
+def test_raci_goes_by_the_category_or_the_nearest_above_it_and_spells_roles_out():
+    policy = load_policy(DEMO)
+    assert policy.raci_of("logistics.damage.glass") == Raci(("quality",), ("zheng",))
+    assert policy.raci_of("quality.defect") == Raci(("logistics",), ("service",))
+    assert policy.raci_of("quality.safety").consulted == ("logistics", "service")
+    assert policy.raci_of("parks.trees") == policy.raci_of("") == Raci()
 
 
 def test_durations_count_days_of_the_calendar_and_parts_round_up():

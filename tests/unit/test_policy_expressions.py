@@ -144,6 +144,15 @@ def test_remembered_answers_are_bounded_and_stay_right():
     assert len(condition._answers) <= 4096
 
 
+def test_a_remembered_answer_for_a_whole_number_is_not_that_for_a_fraction():
+    condition = compile_expression("rating.score - 2 == 4")
+    assert [condition.evaluate(Values({"rating.score": score})) for score in (6, 6.0, 6)] == [
+        True,
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     ("metric", "scale", "levels"),
     [

@@ -10,11 +10,12 @@ import pytest
 from aiokafka import TopicPartition
 from msgspec import structs
 
+from services.routing.domain.case_file import CaseFile
 from services.routing.domain.opening import EVIDENCE_LIMIT
 from services.routing.handlers import Known, decide_feedback
 from services.routing.store import Changes, Outcome
 from shared import ids
-from shared.events import CaseChanged, Customer, FeedbackReceived, Product, Rating
+from shared.events import AssignmentRequested, CaseChanged, Customer, FeedbackReceived, Product, Rating
 from shared.handler import Batch, Cause, Decision, Partition, Received
 from shared.policy import Policy, load_policy
 from shared.settings import DEMO_POLICY
@@ -51,10 +52,29 @@ def test_a_complaint_opens_a_case_with_the_words_the_rule_and_the_policy_that_de
     decision = decided(policy, feedback())
     (file,) = decision.changes.files.values()
     assert file.case.department == "logistics" and file.case.category == "logistics.damage"
-    assert "'压坏'" in file.case.reason and file.case.rule in file.case.reason
+    assert "“压坏”" in file.case.reason and f"规则“{file.case.rule}”" in file.case.reason
     assert file.case.policy_version == policy.version and file.case.accountable
     kinds = [type(emit.event).__name__ for emit in decision.events]
     assert kinds == ["CaseChanged", "AssignmentRequested"]
+
+
+def test_a_case_tells_an_english_customers_agent_in_english(policy: Policy) -> None:
+    (file,) = decided(policy, feedback("no heat", language="en")).changes.files.values()
+    assert "rule 'heat'; category housing.heat by 'no heat'" in file.case.reason
+
+
+def test_the_history_keeps_the_details_of_the_decision(policy: Policy) -> None:
+    (entry,) = decided(policy, feedback("箱子压坏了，没有延误")).changes.entries
+    assert entry.change.data == {
+        "category_by": "words", "words": ["压坏"], "denied": ["延误"], "severity_by": "logistics.damage",
+        "urgency_by": "default", "consulted": ["quality"], "informed": ["zheng"],
+    }  # fmt: skip
+
+
+def test_the_lowest_score_there_is_raises_the_severity(policy: Policy) -> None:
+    worst = Rating(metric="csat", score=1, scale_min=1, scale_max=5)
+    (file,) = decided(policy, feedback(rating=worst)).changes.files.values()
+    assert file.case.severity == "critical" and "打了最低分" in file.case.reason
 
 
 def test_a_case_opens_when_the_customer_spoke_though_it_arrived_later(policy: Policy) -> None:
@@ -137,7 +157,7 @@ def test_the_same_identity_with_another_content_is_refused_and_the_first_one_sta
 def test_a_given_category_that_the_policy_does_not_know_is_kept_and_goes_by_the_rules(policy: Policy) -> None:
     (file,) = decided(policy, feedback(category="unheard.of")).changes.files.values()
     assert file.case.category == "unheard.of" and file.case.department in policy.departments
-    assert "as given" in file.case.reason
+    assert "unheard.of 为来件自带" in file.case.reason
 
 
 def test_a_vip_is_one_priority_higher(policy: Policy) -> None:
@@ -149,3 +169,62 @@ def priority_for(policy: Policy, tier: str) -> int:
     decision = decided(policy, feedback(customer=Customer(id="C", tier=tier), severity="low"))
     (file,) = decision.changes.files.values()
     return int(file.case.priority[1])
+
+
+def opened(policy: Policy, **fields: Any) -> CaseFile:
+    """A case about a broken box, as it stands after `fields` were put into it."""
+    (file,) = decided(policy, feedback()).changes.files.values()
+    return CaseFile(structs.replace(file.case, **fields), file.books)
+
+
+def asked(decision: Decision[Changes]) -> list[str]:
+    return [emit.event.reason for emit in decision.events if isinstance(emit.event, AssignmentRequested)]
+
+
+def test_graver_evidence_raises_severity_and_priority_and_the_pool_counts_anew(policy: Policy) -> None:
+    known = Known({}, [opened(policy, severity="low", priority="P4", status="assigned", owner="chen")])
+    decision = decided(policy, feedback(severity="critical", urgency="high"), known=known)
+    (file,) = decision.changes.files.values()
+    assert (file.case.severity, file.case.urgency, file.case.priority) == ("critical", "high", "P1")
+    (entry,) = decision.changes.entries
+    assert entry.change.data["severity"] == ["low", "critical"] and asked(decision) == ["escalated"]
+
+
+def test_milder_evidence_changes_neither(policy: Policy) -> None:
+    known = Known({}, [opened(policy, severity="critical", urgency="high", priority="P1")])
+    decision = decided(policy, feedback(severity="low"), known=known)
+    (file,) = decision.changes.files.values()
+    assert (file.case.severity, file.case.priority, asked(decision)) == ("critical", "P1", [])
+    assert decision.changes.entries[0].change.data == {}
+
+
+@pytest.mark.parametrize("status", ["resolved", "closed"])
+def test_what_is_said_after_the_end_reopens_the_case_within_the_window(policy: Policy, status: Any) -> None:
+    ended = opened(policy, status=status, owner="chen", resolved_at=NOW, closed_at=NOW)
+    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=29)), known=Known({}, [ended]))
+    (file,) = decision.changes.files.values()
+    assert (file.case.status, file.case.reopened, file.case.owner) == ("reopened", 1, "")
+    assert len(file.case.feedback_ids) == 2 and file.books.prefer == "chen"
+    assert states(decision) == ["joined"] and asked(decision) == ["reopened"]
+
+
+def test_what_is_said_after_the_window_opens_a_case_that_is_linked(policy: Policy) -> None:
+    ended = opened(policy, status="closed", resolved_at=NOW, closed_at=NOW)
+    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=31)), known=Known({}, [ended]))
+    (file,) = decision.changes.files.values()
+    assert (file.case.version, file.case.linked_to) == (1, ended.case.id) and asked(decision) == ["opened"]
+
+
+def test_what_was_said_before_the_resolution_is_evidence_and_reopens_nothing(policy: Policy) -> None:
+    ended = opened(policy, status="resolved", resolved_at=NOW + timedelta(days=2))
+    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=1)), known=Known({}, [ended]))
+    (file,) = decision.changes.files.values()
+    assert (file.case.status, file.case.version) == ("resolved", 2) and asked(decision) == []
+
+
+def test_what_was_said_before_the_case_was_opened_is_another_matter_once_it_has_ended(policy: Policy) -> None:
+    ended = opened(policy, status="closed", resolved_at=NOW, closed_at=NOW)
+    decision = decided(policy, feedback(occurred_at=NOW - timedelta(days=1)), known=Known({}, [ended]))
+    assert states(decision) == ["case"]
+    (file,) = decision.changes.files.values()
+    assert file.case.linked_to is None

@@ -89,11 +89,6 @@ async def test_a_wrong_body_names_the_field_and_the_limit_and_not_the_value(http
     }
 
 
-async def test_five_thousand_headers_are_too_many(http: httpx.AsyncClient) -> None:
-    answer = await http.get("/trace", headers=[(f"x-{n}", "1") for n in range(5000)])
-    assert answer.status_code == 431
-
-
 async def test_an_unknown_path_is_a_problem_too(http: httpx.AsyncClient) -> None:
     answer = await http.get("/nowhere")
     assert (answer.status_code, answer.json()["title"]) == (404, "Not Found")

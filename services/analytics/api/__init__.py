@@ -9,9 +9,17 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.analytics.api.questions import MOST_POINTS, Asked, Parameters, asked, only, refuse
+from services.analytics.api.questions import (
+    MOST_POINTS,
+    REPEATABLE,
+    Asked,
+    Parameters,
+    asked,
+    of_departments,
+    refuse,
+)
 from services.analytics.domain.catalogue import KPIS, Kpi
 from services.analytics.domain.figures import (
     Point,
@@ -23,8 +31,10 @@ from services.analytics.domain.figures import (
     answer,
 )
 from services.analytics.store.figures import FigureStore, TooManyFacts
+from shared.auth import Access, guarded
 from shared.clock import Clock
 from shared.problem import Fault, Problem
+from shared.query import only
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +69,22 @@ class Catalogue:
     next: str | None = None
 
 
-def routes(store: FigureStore, clock: Clock, zone: ZoneInfo, value_of: ValueOf) -> APIRouter:
+def routes(store: FigureStore, clock: Clock, zone: ZoneInfo, value_of: ValueOf, access: Access) -> APIRouter:
     """The routes of analytics; `zone` is used where a request names none."""
-    router = APIRouter(prefix="/v1/kpis", tags=["kpis"])
+    router = APIRouter(prefix="/v1/kpis", tags=["kpis"], route_class=guarded(access, "kpis:read"))
 
     @router.get("", responses={200: {"model": Catalogue}}, dependencies=[Depends(only(()))])
     async def catalogue() -> Response:
         """The catalogue: what every figure means."""
         return _json({"items": [kpi.document() for kpi in KPIS.values()], "next": None})
 
-    @router.get("/{name}", responses={200: {"model": Figure}}, dependencies=[Depends(only(Parameters))])
-    async def figure(name: str, parameters: Annotated[Parameters, Query()]) -> Response:
-        """One figure: its total, and its series by grain and dimensions."""
+    @router.get(
+        "/{name}", responses={200: {"model": Figure}}, dependencies=[Depends(only(Parameters, REPEATABLE))]
+    )
+    async def figure(name: str, parameters: Annotated[Parameters, Query()], request: Request) -> Response:
+        """One figure: its total, and its series by grain and dimensions, of the caller's departments."""
         kpi = _kpi(name)
-        question = await _question(asked(kpi, parameters, zone))
+        question = await _question(of_departments(asked(kpi, parameters, zone), request.state.principal))
         as_of = await store.as_of(kpi)
         total, series = _answer(question, await _rows(question), value_of)
         found = Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import Request
 from pydantic import BaseModel, Field
 
-from services.analytics.domain.catalogue import CLOCKS, STATISTICS, Kpi, SpanClock, Statistic
+from services.analytics.domain.catalogue import CLOCKS, KPIS, STATISTICS, Kpi, SpanClock, Statistic
 from services.analytics.domain.figures import QUARTER, Question
 from services.analytics.domain.periods import Grain, TooManyPeriods, seconds_since_epoch, starts
 from services.analytics.domain.rollups import PART
+from shared.permission import narrowed, visible_departments
+from shared.principal import Principal
 from shared.problem import Fault, Problem
 
 MOST_POINTS = 10_000
 MOST_DIMENSIONS = 2
-_REPEATABLE = {"by", "filter"}
+DEPARTMENT = "department"
+REPEATABLE = frozenset({"by", "filter"})
 _EARLIEST, _LATEST = datetime(1900, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _PLUS_READ_AS_SPACE = re.compile(r"(.*T.*) (\d\d:\d\d)")
 
@@ -84,31 +85,6 @@ class Asked:
         )  # fmt: skip
 
 
-def only(allowed: type[BaseModel] | Iterable[str]) -> Callable[[Request], None]:
-    """A dependency that refuses unknown parameters, and known ones that stand twice."""
-    if isinstance(allowed, type):
-        names = [field.alias or name for name, field in allowed.model_fields.items()]
-    else:
-        names = list(allowed)
-
-    def check(request: Request) -> None:
-        given = [name for name, _ in request.query_params.multi_items()]
-        faults = [
-            Fault(f"?{name[:64]}", f"unknown parameter; allowed: {', '.join(names) or 'none'}")
-            for name in dict.fromkeys(given)
-            if name not in names
-        ]
-        faults += [
-            Fault(f"?{name}", "may stand only once", 1)
-            for name in names
-            if name not in _REPEATABLE and given.count(name) > 1
-        ]
-        if faults:
-            raise Problem(422, "The query does not fit; see errors.", faults)
-
-    return check
-
-
 def refuse(parameter: str, message: str, limit: int | str | None = None) -> Problem:
     """422 about one query parameter."""
     return Problem(422, "The query does not fit; see errors.", [Fault(f"?{parameter}", message, limit)])
@@ -136,6 +112,21 @@ def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
         statistic=given.stat or STATISTICS[0],
         clock=given.clock or CLOCKS[0],
     )
+
+
+def of_departments(wanted: Asked, who: Principal) -> Asked:
+    """What was asked, of those departments only whose figures the caller may see.
+
+    Raises Problem 403 for a KPI that is not counted by department, unless the caller may see all.
+    """
+    if visible_departments(who) is None:
+        return wanted
+    if DEPARTMENT not in wanted.kpi.dimensions:
+        allowed = [kpi.name for kpi in KPIS.values() if DEPARTMENT in kpi.dimensions]
+        detail = f"{wanted.kpi.name} is counted for all departments together; the caller sees some."
+        raise Problem(403, detail, allowed=allowed)
+    departments = narrowed(who, wanted.where.get(DEPARTMENT)) or ()
+    return replace(wanted, where=wanted.where | {DEPARTMENT: departments})
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from services.intake.api.metrics import IN_FLIGHT_BYTES
 from shared.problem import Problem
 
 
@@ -19,25 +15,15 @@ class Budget:
         self._limit = limit
         self._held = 0
 
-    @contextmanager
-    def lease(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes bytes from the budget, and raises Problem 503; all come back at the end."""
-        taken = 0
+    def take(self, count: int) -> None:
+        """Raises Problem 503 when they are more than what is left."""
+        if self._held + count > self._limit:
+            raise Problem(
+                503,
+                "Too much is arriving at the same time; nothing of this request was taken.",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+        self._held += count
 
-        def take(count: int) -> None:
-            nonlocal taken
-            if self._held + count > self._limit:
-                raise Problem(
-                    503,
-                    "Too much is arriving at the same time; nothing of this request was taken.",
-                    headers={"Retry-After": "1", "Connection": "close"},
-                )
-            self._held += count
-            taken += count
-            IN_FLIGHT_BYTES.set(self._held)
-
-        try:
-            yield take
-        finally:
-            self._held -= taken
-            IN_FLIGHT_BYTES.set(self._held)
+    def give_back(self, count: int) -> None:
+        self._held -= count

@@ -1,47 +1,67 @@
-"""What intake counts. `door` is the way in: single or batch; `kind_of_signal` is feedback or activity."""
+"""What intake counts, per way in and per source.
+
+`door` is the way: single, batch, events, imports, hooks, forms. `source` is that of the caller's key, of
+which a hundred have a label (shared/key_ring.py): "api" has none of its own, "other" is everybody else.
+`kind_of_signal` is feedback or activity.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
 
-from shared.errors import TransientError
 from shared.observability import counter, gauge, histogram
-from shared.problem import Problem
 
-ACCEPTED = counter("cqm_intake_accepted_total", "Signals that Kafka acknowledged", ["door", "kind_of_signal"])
+ACCEPTED = counter(
+    "cqm_intake_accepted_total", "Signals that Kafka acknowledged", ["door", "kind_of_signal", "source"]
+)
 REJECTED = counter(
     "cqm_intake_rejected_total",
-    "Signals refused, and requests refused as a whole: malformed, invalid, conflict, too_large, media_type, "
-    "slow_body, overload, unavailable",
-    ["door", "reason"],
+    "Signals refused, and requests refused as a whole: malformed, unauthorized, forbidden, not_found, "
+    "slow_body, conflict, too_large, media_type, invalid, rate_limited, overload, unavailable, no_secret, "
+    "trap, other",
+    ["door", "source", "reason"],
 )
-IN_FLIGHT_BYTES = gauge("cqm_intake_in_flight_bytes", "Bytes of bodies held now, inflated")
+RECEIVED_BYTES = counter("cqm_intake_received_bytes_total", "Bytes of bodies, inflated", ["door", "source"])
+IN_FLIGHT_BYTES = gauge(
+    "cqm_intake_in_flight_bytes", "Bytes of bodies held now, inflated", ["door", "source"]
+)
+ACKNOWLEDGED_SECONDS = histogram(
+    "cqm_intake_acknowledged_seconds",
+    "Time from a checked signal, or a slice of a batch, to Kafka's acknowledgement",
+    ["door", "source"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+)
 PUBLICATION_SIGNALS = histogram(
     "cqm_intake_publication_signals",
     "Signals that went to Kafka in one publication",
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
 )
+UNAVAILABLE = "unavailable"
+TRAPPED = "trap"
+"""A form that a program filled in: it is thanked, and nothing is taken."""
 
 _REASONS = {
-    400: "malformed", 408: "slow_body", 409: "conflict", 413: "too_large", 415: "media_type", 422: "invalid",
+    400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not_found", 408: "slow_body",
+    409: "conflict", 413: "too_large", 415: "media_type", 422: "invalid", 429: "rate_limited",
     503: "overload",
 }  # fmt: skip
 
 
-def refused(door: str, status: int) -> None:
-    """Count one refusal by the status that tells its reason."""
-    REJECTED.labels(door, _REASONS[status]).inc()
+class Counts:
+    """What is counted of one way in and one source, looked up once: a look costs as much as a count."""
+
+    def __init__(self, way: str, source: str) -> None:
+        self.in_flight = 0
+        IN_FLIGHT_BYTES.labels(way, source).set_function(lambda: self.in_flight)
+        self.received = RECEIVED_BYTES.labels(way, source)
+        self.acknowledged = ACKNOWLEDGED_SECONDS.labels(way, source)
+        self.accepted = {kind: ACCEPTED.labels(way, kind, source) for kind in ("feedback", "activity")}
 
 
-@contextmanager
-def counting_refusals(door: str) -> Iterator[None]:
-    """Count what is refused as a whole inside, and let it pass on."""
-    try:
-        yield
-    except Problem as problem:
-        refused(door, problem.status)
-        raise
-    except TransientError:
-        REJECTED.labels(door, "unavailable").inc()
-        raise
+counts = lru_cache(maxsize=None)(Counts)
+"""By way and source, of which there are few."""
+
+
+def reason(status: int) -> str:
+    """Why something was refused, by the status that says so."""
+    return _REASONS.get(status, "other")

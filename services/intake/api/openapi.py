@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from services.intake.api.batch import JSON, MAX_ITEMS, NDJSON
 from services.intake.api.signals import Signal
+from services.intake.api.splitting import JSON, MAX_ITEMS, NDJSON
 from shared.problem import MEDIA_TYPE
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
@@ -54,7 +55,7 @@ _PROBLEM: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail"],
 }
-_RECEIPT: dict[str, Any] = {
+RECEIPT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "id": {"type": "string", "format": "uuid"},
@@ -63,7 +64,7 @@ _RECEIPT: dict[str, Any] = {
     },
     "required": ["id", "reference", "received_at"],
 }
-_REPORT: dict[str, Any] = {
+REPORT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "accepted": {"type": "integer"},
@@ -83,6 +84,14 @@ _REPORT: dict[str, Any] = {
     },
     "required": ["accepted", "rejected", "items"],
 }
+_TAKEN: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "accepted": {"type": "integer"},
+        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+    },
+    "required": ["accepted", "ids"],
+}
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -91,30 +100,48 @@ _KEY = {
 }
 _REFUSALS = {
     400: "Not JSON, or broken gzip",
+    401: "Who calls is not known",
+    403: "The caller lacks the scope",
     408: "The body came too slowly",
     413: "Over a limit of size",
     415: "Another Content-Type or Content-Encoding than those named here",
     422: "Fields that do not fit",
+    429: "The caller comes too often: send it again after Retry-After seconds",
     503: "Too much at once, or Kafka did not acknowledge in time: send it again after Retry-After seconds",
 }
 
 
 def one(signal: Signal) -> dict[str, Any]:
     """The operation that takes one signal."""
-    schema = {**_inlined(signal), "examples": [_EXAMPLES[signal.name]]}
-    return _operation({JSON: {"schema": schema}}, {202: ("Kafka has it", _RECEIPT)})
+    schema = {**inlined(signal), "examples": [_EXAMPLES[signal.name]]}
+    return operation({JSON: {"schema": schema}}, {202: ("Kafka has it", RECEIPT)})
 
 
 def many(signal: Signal) -> dict[str, Any]:
     """The operation that takes a batch."""
-    item = _inlined(signal)
+    item = inlined(signal)
     array = {"type": "array", "maxItems": MAX_ITEMS, "items": item}
     lines = {"description": f"One item a line, at most {MAX_ITEMS}.", **item}
-    answers = {202: ("All were taken", _REPORT), 207: ("Not all were taken", _REPORT)}
-    return _operation({JSON: {"schema": array}, NDJSON: {"schema": lines}}, answers)
+    answers = {202: ("All were taken", REPORT), 207: ("Not all were taken", REPORT)}
+    return operation({JSON: {"schema": array}, NDJSON: {"schema": lines}}, answers)
 
 
-def _operation(bodies: dict[str, Any], answers: dict[int, tuple[str, Any]]) -> dict[str, Any]:
+def hook() -> dict[str, Any]:
+    """The operation that takes a payload of a foreign system."""
+    payload = {"type": ["object", "array"], "description": "As the sender of the adapter makes it."}
+    described = operation({JSON: {"schema": payload}}, {202: ("Kafka has all its signals", _TAKEN)})
+    refusals = {"401": "Not signed as the adapter asks for", "404": "There is no such adapter"}
+    for status, said in refusals.items():
+        content = {MEDIA_TYPE: {"schema": _PROBLEM}}
+        described["responses"][status] = {"description": said, "content": content}
+    return described | {"parameters": []}
+
+
+def operation(
+    bodies: dict[str, Any],
+    answers: dict[int, tuple[str, Any]],
+    parameters: Sequence[dict[str, Any]] = (_KEY,),
+) -> dict[str, Any]:
     responses = {
         str(status): {"description": said, "content": {JSON: {"schema": schema}}}
         for status, (said, schema) in answers.items()
@@ -125,12 +152,12 @@ def _operation(bodies: dict[str, Any], answers: dict[int, tuple[str, Any]]) -> d
     }
     return {
         "requestBody": {"required": True, "content": bodies},
-        "parameters": [_KEY],
+        "parameters": list(parameters),
         "responses": responses,
     }
 
 
-def _inlined(signal: Signal) -> dict[str, Any]:
+def inlined(signal: Signal) -> dict[str, Any]:
     """The JSON Schema of the input with its parts in place, since an operation has no `$defs` of its own."""
     (root,), parts = msgspec.json.schema_components([signal.form.type], ref_template="{name}")
 

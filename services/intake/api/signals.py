@@ -8,9 +8,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+from fastapi import Response
+
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
-from services.intake.domain.reading import Form
+from services.intake.domain.reading import Form, Said
 from services.intake.domain.signals import Sender, activity_recorded, feedback_received
+from shared import ids
 from shared.codec import Outgoing, encode
 from shared.events import ActivityRecorded, FeedbackReceived
 from shared.problem import Fault, Problem, pointer
@@ -20,7 +24,7 @@ from shared.problem import Fault, Problem, pointer
 class Signal:
     name: str
     form: Form[Any]
-    event: Callable[[Any, Sender, datetime], FeedbackReceived | ActivityRecorded]
+    event: Callable[[Said[Any], tuple[str, ...], datetime], FeedbackReceived | ActivityRecorded]
 
 
 FEEDBACK = Signal("feedback", Form(FeedbackInput), feedback_received)
@@ -28,8 +32,9 @@ ACTIVITY = Signal("activity", Form(ActivityInput), activity_recorded)
 
 
 class Ready(NamedTuple):
-    """A signal that may be published."""
+    """A signal that may be published; `kind` is the name of its type."""
 
+    kind: str
     id: UUID
     fingerprint: str
     record: Outgoing
@@ -37,18 +42,33 @@ class Ready(NamedTuple):
 
 def prepare(signal: Signal, raw: bytes, sender: Sender, now: datetime, traceparent: bytes) -> Ready:
     """JSON to record. Raises Refused with all that is wrong."""
-    said = signal.form.read(raw, now)
-    if sender.fixed and said.source not in ("", sender.source):
+    return ready(signal, signal.form.read(raw, now, sender.source), sender, now, traceparent)
+
+
+def ready(signal: Signal, said: Said[Any], sender: Sender, now: datetime, traceparent: bytes = b"") -> Ready:
+    """A checked signal to record. Raises Refused when it names a source that its sender may not."""
+    if sender.fixed and said.signal.source != sender.source:
         raise Refused([Flaw(("source",), "is fixed by the caller's key", sender.source)])
-    event = signal.event(said, sender, now)
+    event = signal.event(said, sender.key, now)
     key = (event.customer.id or str(event.id)).encode()
     record = encode(event, key=key, source="intake", at=now, traceparent=traceparent)
-    return Ready(event.id, event.fingerprint, record)
+    return Ready(signal.name, event.id, event.fingerprint, record)
+
+
+def receipt(identity: UUID, received_at: datetime) -> Response:
+    """202: `id`, `reference` (for people) and `received_at`."""
+    said = {"id": identity, "reference": ids.reference(identity), "received_at": received_at}
+    return Response(msgspec.json.encode(said), 202, media_type="application/json")
+
+
+def faults_of(refused: Refused, at_most: int = 20, at: Callable[..., str] = pointer) -> list[Fault]:
+    """`at`: the pointer of a flaw's path, where the body is not the signal itself."""
+    return [Fault(at(*flaw.path), flaw.message, flaw.limit) for flaw in refused.flaws[:at_most]]
 
 
 def problem_of(signal: Signal, refused: Refused, at_most: int = 20) -> Problem:
     """400 when it is not JSON, else 422."""
-    faults = [Fault(pointer(*flaw.path), flaw.message, flaw.limit) for flaw in refused.flaws[:at_most]]
+    faults = faults_of(refused, at_most)
     if refused.malformed:
         return Problem(400, "The body is not JSON; see errors.", faults)
     return Problem(422, f"The {signal.name} does not fit; see errors.", faults)

@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check(signal: FeedbackInput | ActivityInput, now: datetime) -> list[Flaw]:
-    """All that is wrong with a signal whose types are right."""
+    """All that is wrong with a signal whose types are right, but for its characters."""
     flaws: list[Flaw] = []
     if isinstance(signal, FeedbackInput):
         if signal.rating is not UNSET:
@@ -31,9 +31,12 @@ def check(signal: FeedbackInput | ActivityInput, now: datetime) -> list[Flaw]:
             flaws.append(Flaw(("text",), "one of text, subject and rating is required"))
     if signal.occurred_at is not UNSET:
         flaws += _moment(signal.occurred_at, now)
-    if _has_control_characters(signal):
-        flaws += _characters(signal)
     return flaws
+
+
+def check_characters(signal: FeedbackInput | ActivityInput) -> list[Flaw]:
+    """NUL anywhere, and control characters in what is one line."""
+    return list(_characters(signal)) if _has_control_characters(signal) else []
 
 
 def _rating(rating: RatingInput) -> Iterator[Flaw]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, overload
 
 import msgspec
 
-from services.intake.domain.checks import CONTENT, check
+from services.intake.domain.checks import CONTENT, check, check_characters
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
 from services.intake.domain.wording import of_leaf
 
@@ -52,7 +52,7 @@ def diagnose(
 ) -> Refused | None:
     """What is wrong with `raw`; None where nothing is. `certain`: something is, the fast reading found it."""
     try:
-        value = _parse(raw)
+        value = parse(raw)
     except Refused as refused:
         return refused
     flaws: list[Flaw] = []
@@ -67,7 +67,11 @@ def diagnose(
     return Refused(flaws[:MAX_FLAWS]) if flaws else None
 
 
-def _parse(raw: bytes) -> Any:
+def parse(raw: bytes) -> Any:
+    """The plain JSON value; an object tells in `repeated` which names stood in it more than once.
+
+    Raises Refused (malformed) with the place where it is not JSON.
+    """
     if not raw.strip():
         raise Refused([Flaw((), "the body is empty")], malformed=True)
     try:
@@ -100,14 +104,14 @@ def _remember(pairs: list[tuple[str, Any]]) -> _Object:
 
 def _object(value: Any, kind: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[Flaw]:
     if not isinstance(value, _Object):
-        yield _leaf(value, kind, path) or Flaw(path, "must be an object")
+        yield leaf(value, kind, path) or Flaw(path, "must be an object")
         return
     fields = _fields(kind)
     for name in value.repeated:
-        yield Flaw(_place(path, name), "stands more than once")
+        yield Flaw(place(path, name), "stands more than once")
     for name, content in value.items():
         if name not in fields:
-            yield Flaw(_place(path, name), "is not a field that a sender can set")
+            yield Flaw(place(path, name), "is not a field that a sender can set")
         else:
             yield from _field(content, fields[name].type, (*path, name))
     for name, field in fields.items():
@@ -120,23 +124,24 @@ def _field(value: Any, kind: Any, path: tuple[str, ...]) -> Iterator[Flaw]:
         yield from _object(value, struct, path)
     elif (entry := _entry_of(kind)) and isinstance(value, _Object):
         yield from _entries(value, kind, entry, path)
-    elif flaw := _leaf(value, kind, path):
+    elif flaw := leaf(value, kind, path):
         yield flaw
 
 
 def _entries(value: _Object, kind: Any, entry: tuple[Any, Any], path: tuple[str, ...]) -> Iterator[Flaw]:
     """Names, values and number of a flat map."""
     for name in value.repeated:
-        yield Flaw(_place(path, name), "stands more than once")
+        yield Flaw(place(path, name), "stands more than once")
     for name, content in value.items():
-        place = _place(path, name)
-        if flaw := _leaf(name, entry[0], place) or _leaf(content, entry[1], place):
+        where = place(path, name)
+        if flaw := leaf(name, entry[0], where) or leaf(content, entry[1], where):
             yield flaw
-    if flaw := _leaf(dict.fromkeys(map(str, range(len(value))), 0), kind, path):
+    if flaw := leaf(dict.fromkeys(map(str, range(len(value))), 0), kind, path):
         yield flaw
 
 
-def _leaf(value: Any, kind: Any, path: tuple[str, ...]) -> Flaw | None:
+def leaf(value: Any, kind: Any, path: tuple[str, ...]) -> Flaw | None:
+    """What is wrong with a value that should be of `kind`."""
     if value is _UNREADABLE:
         return Flaw(path, "must be a finite number of at most 64 bits")
     if isinstance(value, str) and _SURROGATE.search(value):
@@ -158,12 +163,14 @@ def _of_the_rest(
     wrong = set(wrong)
     right = {name: content for name, content in value.items() if name in _fields(kind) and name not in wrong}
     right.setdefault("kind", get_args(_fields(kind)["kind"].type)[0])
-    for flaw in check(msgspec.convert(right, kind), now):
+    signal = msgspec.convert(right, kind)
+    for flaw in (*check(signal, now), *check_characters(signal)):
         if flaw.path != ("text",) or not wrong.intersection(CONTENT):
             yield flaw
 
 
-def _place(path: tuple[str, ...], name: str) -> tuple[str, ...]:
+def place(path: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """The path of a member; of what holds it, where its name does not look like one."""
     return (*path, name) if _NAME.fullmatch(name) else path
 
 

@@ -12,14 +12,23 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from services.intake.domain.checks import check
+from services.intake.domain.checks import check, check_characters
 from services.intake.domain.diagnosis import diagnose
-from services.intake.domain.inputs import ActivityInput, FeedbackInput, Refused
+from services.intake.domain.inputs import ActivityInput, FeedbackInput
+from services.intake.domain.normal import normalised, write
 
 S = TypeVar("S", FeedbackInput, ActivityInput)
 
-_encoder = msgspec.json.Encoder()
+_BACKSLASH, _DELETE = b"\\\x7f"
+_QUOTE = ord('"')
 _ESCAPED_QUOTE = rb"\u0022"
+
+
+class Said(msgspec.Struct, Generic[S], frozen=True, gc=False):
+    """A checked signal in its normal form, and that form written."""
+
+    signal: S
+    written: bytes
 
 
 @dataclass(frozen=True)
@@ -32,30 +41,39 @@ class Form(Generic[S]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "decoder", msgspec.json.Decoder(self.type))
 
-    def read(self, raw: bytes, now: datetime) -> S:
-        """The signal in `raw`. Raises Refused with all that is wrong."""
+    def read(self, raw: bytes, now: datetime, source: str = "") -> Said[S]:
+        """The signal in `raw`; `source` is that of one that names none. Raises Refused with all its flaws.
+
+        A control character in a string is written with a backslash, or is DEL: without both there is none.
+        """
         try:
             signal = self.decoder.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise diagnose(raw, self.type, now) from None
-        if not _is_plain(raw, signal) and (refused := diagnose(raw, self.type, now, certain=False)):
+        escapes = _BACKSLASH in raw
+        if check(signal, now) or ((escapes or _DELETE in raw) and check_characters(signal)):
+            raise diagnose(raw, self.type, now)
+        said = normalised(signal, source)
+        written = write(said)
+        quotes = written.count(_QUOTE) - (0 if said.source is signal.source else _quotes_of_source(source))
+        plain = not (escapes and _ESCAPED_QUOTE in raw) and _is_whole(raw, quotes)
+        if not plain and (refused := diagnose(raw, self.type, now, certain=False)):
             raise refused
-        if flaws := check(signal, now):
-            raise Refused(flaws)
-        return signal
+        return Said(said, written)
 
 
-def _is_plain(raw: bytes, signal: FeedbackInput | ActivityInput) -> bool:
+def _is_whole(raw: bytes, written_quotes: int) -> bool:
     """Whether no name stands twice for certain; msgspec takes the last of several without a word.
 
-    Written anew, `signal` has at most the quotes of `raw`: two for each name and each string, and those
+    Written anew, a signal has at most the quotes of `raw`: two for each name and each string, and those
     inside strings, which both write with a backslash unless the sender wrote \\u0022. So as many quotes mean
     that nothing was left out. Fewer mean a name that stands twice, or a default that the sender spelt out:
     the plain value, which keeps those, tells. Looking at all pairs would cost more than the decoding itself.
     """
-    if _ESCAPED_QUOTE in raw:
-        return False
-    quotes = raw.count(b'"')
-    return quotes == _encoder.encode(signal).count(b'"') or quotes == _encoder.encode(
-        msgspec.json.decode(raw)
-    ).count(b'"')
+    quotes = raw.count(_QUOTE)
+    return quotes == written_quotes or quotes == msgspec.json.encode(msgspec.json.decode(raw)).count(_QUOTE)
+
+
+def _quotes_of_source(source: str) -> int:
+    """Those that naming the source adds: two for the name, two around, and what stands in it."""
+    return 4 + source.count('"')

@@ -8,76 +8,69 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Header, Request, Response
+from fastapi.routing import APIRoute
 
 from services.routing.actions import Actions, Asked, NoSuchCase, Reused, Stale
-from services.routing.api.views import case_answer, found, unknown
+from services.routing.api.views import case_answer, decoded, forbidden, found, unknown
 from services.routing.domain.action_types import AnyAction
 from services.routing.domain.lifecycle import Evidence, Illegal
+from services.routing.domain.permission import Forbidden, may_act
 from services.routing.store import CaseStore
+from shared.auth import X_ACTOR
 from shared.http_body import BodyLimits, media_type, read_body
-from shared.problem import Fault, Problem, pointer
+from shared.principal import Principal
+from shared.problem import Fault, Problem
 
 BODY = BodyLimits(("application/json",), bytes=200_000, seconds=10.0)
-_action = msgspec.json.Decoder(AnyAction)
+_action: msgspec.json.Decoder[AnyAction] = msgspec.json.Decoder(AnyAction)
 
 
-def acting_routes(store: CaseStore, actions: Actions) -> APIRouter:
+def acting_routes(store: CaseStore, actions: Actions, guard: type[APIRoute]) -> APIRouter:
     """The one call that changes a case."""
-    router = APIRouter()
+    router = APIRouter(route_class=guard)
 
-    @router.post("/cases/{identity}/actions", tags=["cases"])
+    @router.post("/cases/{identity}/actions", tags=["cases"], openapi_extra={"parameters": [X_ACTOR]})
     async def post_action(
         identity: str,
         request: Request,
         if_match: Annotated[str | None, Header(max_length=40)] = None,
         idempotency_key: Annotated[str, Header(pattern=r'^"?[\x21-\x7e]{0,255}$')] = "",
-        x_actor: Annotated[str, Header(pattern=r"^[\w.@-]{1,128}$")] = "anonymous",
     ) -> Response:
         """Do something with a case; `allowed_actions` says what is legal now.
 
         The same Idempotency-Key again does nothing more and answers the case as it is.
         """
-        file = await found(store, identity)
+        who: Principal = request.state.principal
+        file = await found(store, identity, who)
         media_type(request, BODY.types)
-        action = _decoded(await read_body(request, BODY))
+        action = decoded(_action, await read_body(request, BODY), "The action does not fit.")
         key, trace = idempotency_key.strip('"'), request.state.traceparent
-        with _refusals():
-            asked = Asked(action, x_actor, _version(if_match), key, trace)
-            return case_answer(await actions.carry_out(file.case.id, asked))
+        with _refusals(who):
+            asked = Asked(action, who, _version(if_match), key, trace)
+            return case_answer(await actions.carry_out(file.case.id, asked), who)
 
     return router
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def _refusals(who: Principal) -> Iterator[None]:
     try:
         yield
     except NoSuchCase:
         raise unknown() from None
+    except Forbidden as error:
+        raise forbidden(error) from None
     except Stale:
         raise Problem(412, "The case has changed since the version in If-Match; read it again.") from None
     except Reused:
         fault = Fault("Idempotency-Key", "was used for another action on this case")
         raise Problem(422, "A header does not fit; see errors.", [fault]) from None
     except Illegal as error:
-        raise Problem(409, str(error), allowed_actions=error.allowed) from None
+        allowed = [name for name in error.allowed if may_act(who, name, error.case)]
+        raise Problem(409, str(error), allowed_actions=allowed) from None
     except Evidence as error:
         fault = Fault(error.pointer, str(error))
         raise Problem(422, "The action lacks what it has to say.", [fault]) from None
-
-
-def _decoded(body: bytes) -> AnyAction:
-    try:
-        action: AnyAction = _action.decode(body)
-        return action
-    except msgspec.ValidationError as error:
-        # "... - at `$.text`": msgspec's path as RFC 6901
-        reason, _, path = str(error).partition(" - at `$")
-        where = pointer(*path.strip("`.").split(".")) if path.strip("`.") else ""
-        fault = Fault(where, "is not a known action" if "Invalid value" in reason else reason[:200])
-        raise Problem(422, "The action does not fit.", [fault]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Problem(400, "The body is not JSON.") from None
 
 
 def _version(if_match: str | None) -> int | None:

@@ -1,44 +1,36 @@
-"""The organisation in force: the policy, departments and people with their load."""
+"""The organisation in force: departments and people with their load."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
 
 from services.routing.api.views import answer
 from services.routing.domain.assignment import Seat
 from services.routing.store import CaseStore
+from shared.permission import sees
 from shared.policy import Policy
+from shared.principal import Principal
 
 Filter = Annotated[str | None, Query(max_length=200)]
 
 
-def organisation_routes(store: CaseStore, policy: Callable[[], Policy]) -> APIRouter:
-    """GET /policy, /departments, /people."""
-    router = APIRouter()
-
-    @router.get("/policy", tags=["policy"])
-    async def get_policy() -> Response:
-        """The policy in force."""
-        now = policy()
-        return answer({
-            "version": now.version,
-            "name": now.organisation.name.model_dump(),
-            "departments": list(now.departments),
-            "people": len(now.people),
-            "rules": [rule.name for rule in now.routing],
-            "causes": now.causes,
-            "warnings": [str(finding) for finding in now.warnings],
-        })  # fmt: skip
+def organisation_routes(store: CaseStore, policy: Callable[[], Policy], guard: type[APIRoute]) -> APIRouter:
+    """GET /departments, /people."""
+    router = APIRouter(route_class=guard)
 
     @router.get("/departments", tags=["people"])
-    async def get_departments() -> Response:
-        """Load, capacity and queue of each department."""
+    async def get_departments(request: Request) -> Response:
+        """Load, capacity and queue of each department that the caller may know of."""
+        who: Principal = request.state.principal
         loads, queues, now = await store.loads(), await store.queue_lengths(), policy()
         items = []
         for name, department in now.departments.items():
+            if not sees(who, name):
+                continue
             members = [person for person in now.people.values() if person.department == name]
             items.append({
                 "id": name,
@@ -53,8 +45,9 @@ def organisation_routes(store: CaseStore, policy: Callable[[], Policy]) -> APIRo
         return answer({"items": items, "next": None})
 
     @router.get("/people", tags=["people"])
-    async def get_people(department: Filter = None) -> Response:
-        """Load and capacity of each person."""
+    async def get_people(request: Request, department: Filter = None) -> Response:
+        """Load and capacity of each person of these departments."""
+        who: Principal = request.state.principal
         loads = await store.loads()
         items = [
             {
@@ -63,7 +56,7 @@ def organisation_routes(store: CaseStore, policy: Callable[[], Policy]) -> APIRo
                 "load": loads.get(person.department, {}).get(name, Seat()).load,
             }
             for name, person in policy().people.items()
-            if department in (None, person.department)
+            if department in (None, person.department) and sees(who, person.department)
         ]  # fmt: skip
         return answer({"items": items, "next": None})
 

@@ -1,57 +1,27 @@
-"""How cases look to people, and how lists of them are found and paged."""
+"""How cases look to people."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Response
 
 from services.routing.domain.case_file import CaseFile, Entry
-from services.routing.domain.lifecycle import LEGAL
+from services.routing.domain.hiding import shown_customer, struck
+from services.routing.domain.permission import Forbidden, allowed_actions
 from services.routing.store import CaseStore
-from shared.events import Case, Priority
-from shared.problem import Fault, Problem
+from shared.events import Case
+from shared.permission import sees, sees_personal
+from shared.principal import Principal
+from shared.problem import Fault, Problem, pointer
 
 json = msgspec.json.Encoder()
-ORDERS = {
-    "-opened_at": ("opened_at", -1),
-    "opened_at": ("opened_at", 1),
-    "priority": ("priority", 1),
-    "-updated_at": ("updated_at", -1),
-}
-"""`sort` of the API -> field and direction; the id breaks ties."""
+T = TypeVar("T")
 
 
-def cursor_after(case: Case, field: str) -> str:
-    """Where the next page of a list ordered by `field` begins."""
-    value = getattr(case, field)
-    return base64.urlsafe_b64encode(json.encode([field, value, case.id])).decode()
-
-
-def beyond(cursor: str, field: str, direction: int) -> dict[str, Any]:
-    """The filter for what comes after a cursor. Raises Problem 422 for one that is not of this list."""
-    fault = Problem(422, "The cursor is not one of this list.", [Fault("?cursor", "is not from this list")])
-    try:
-        content = base64.urlsafe_b64decode(cursor.encode("ascii"))
-        if field == "priority":
-            of, value, last = msgspec.json.decode(content, type=tuple[str, Priority, UUID])
-        else:
-            of, value, last = msgspec.json.decode(content, type=tuple[str, datetime, UUID])  # type: ignore[assignment]
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
-        raise fault from None
-    if of != field:
-        raise fault
-    operator = "$gt" if direction > 0 else "$lt"
-    return {"$or": [{field: {operator: value}}, {field: value, "_id": {operator: last}}]}
-
-
-def shown(file: CaseFile) -> dict[str, Any]:
-    """A case as the API answers it."""
+def shown(file: CaseFile, who: Principal) -> dict[str, Any]:
+    """A case as the API answers it to the caller."""
     case = file.case
     view: dict[str, Any] = {
         name: getattr(case, name)
@@ -65,17 +35,24 @@ def shown(file: CaseFile) -> dict[str, Any]:
     }  # fmt: skip
     for name in ("owner", "holder", "accountable", "supplier_id"):
         view[name] = view[name] or None
-    personal = msgspec.to_builtins(case.customer.personal) if case.customer.personal else {}
-    view["customer"] = {
-        "id": case.customer.id, "tier": case.customer.tier, "region": case.customer.region, **personal,
-    }  # fmt: skip
     view["decision"] = {"rule": case.rule, "reason": case.reason}
-    view["allowed_actions"] = LEGAL[case.status]
+    personal = sees_personal(who, case.department)
+    if not personal:
+        view |= {name: struck(view[name], case.customer) for name in ("subject", "decision")}
+    view["customer"] = shown_customer(case.customer, personal=personal)
+    view["allowed_actions"] = allowed_actions(who, case)
     return view
 
 
-def shown_entry(seq: int, entry: Entry) -> dict[str, Any]:
-    """One line of a timeline."""
+def shown_history(case: Case, entries: list[Entry], who: Principal) -> list[dict[str, Any]]:
+    """The lines of a case's timeline, as the caller sees them."""
+    lines = [_line(seq, entry) for seq, entry in enumerate(entries, 1)]
+    if sees_personal(who, case.department):
+        return lines
+    return [line | {name: struck(line[name], case.customer) for name in ("reason", "data")} for line in lines]
+
+
+def _line(seq: int, entry: Entry) -> dict[str, Any]:
     change = entry.change
     return {
         "seq": seq, "version": entry.version, "at": change.at, "actor": change.actor, "type": change.type,
@@ -85,10 +62,10 @@ def shown_entry(seq: int, entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def found(store: CaseStore, identity: str) -> CaseFile:
-    """A case by id or reference. Raises Problem 404."""
+async def found(store: CaseStore, identity: str, who: Principal) -> CaseFile:
+    """A case by id or reference. Raises Problem 404, for one that the caller may not know of, too."""
     file = await store.find(identity) if len(identity) <= 40 else None
-    if file is None:
+    if file is None or not sees(who, file.case.department):
         raise unknown()
     return file
 
@@ -98,11 +75,32 @@ def unknown() -> Problem:
     return Problem(404, "No such case.")
 
 
-def case_answer(file: CaseFile) -> Response:
+def forbidden(error: Forbidden) -> Problem:
+    """The answer for what none of the caller's roles allows."""
+    return Problem(403, str(error), roles=error.roles, allowed_actions=error.allowed)
+
+
+def case_answer(file: CaseFile, who: Principal) -> Response:
     """A case, with its version as ETag."""
-    return answer(shown(file), headers={"ETag": f'"{file.case.version}"'})
+    return answer(shown(file, who), headers={"ETag": f'"{file.case.version}"'})
 
 
 def answer(content: Any, headers: dict[str, str] | None = None) -> Response:
     """`content` as JSON."""
     return Response(json.encode(content), media_type="application/json", headers=headers)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes, unfit: str) -> T:
+    """What a body says. Raises Problem: 400 when it is not JSON, 422 (`unfit`) with the field."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        # "... - at `$.text`": msgspec's path as RFC 6901
+        reason, _, path = str(error).partition(" - at `$")
+        where = pointer(*path.strip("`.").split(".")) if path.strip("`.") else ""
+        fault = Fault(
+            where, "is none of the values allowed" if reason.startswith("Invalid") else reason[:200]
+        )
+        raise Problem(422, unfit, [fault]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(400, "The body is not JSON.") from None

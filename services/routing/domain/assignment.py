@@ -29,6 +29,9 @@ class Seat(Struct, frozen=True, omit_defaults=True):
     last_assigned: datetime = NEVER
 
 
+_UNUSED = Seat()
+
+
 class Member(NamedTuple):
     """What the policy says of a person at this moment; `starts` is the next working moment (now: at work)."""
 
@@ -58,6 +61,18 @@ class Roster:
     staff: frozenset[str]
     backup: str = ""
     acknowledge_by: Callable[[str], datetime | None] = _no_deadline
+    _able: dict[tuple[tuple[str, ...], str], list[Member]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def able(self, case: Case) -> list[Member]:
+        """The members who could be given the case, if they had room. Remembered: a turn has many cases that
+        want the same."""
+        wanted = (case.skills, case.language)
+        found = self._able.get(wanted)
+        if found is None:
+            found = self._able[wanted] = [one for one in self.members.values() if could(one, case)]
+        return found
 
 
 class Heir(NamedTuple):
@@ -161,19 +176,19 @@ def may_give(roster: Roster, seats: Mapping[str, Seat], asked: Iterable[CaseFile
         return True
     if any(seats.get(member.id, Seat()).load < member.capacity for member in roster.members.values()):
         return True
-    return any(file.books.counted.weight and not (file.is_open and file.case.owner) for file in asked)
+    return any(file.books.counted.weight for file in asked)
 
 
 def choose(file: CaseFile, roster: Roster, pool: Pool, weight: int, now: datetime) -> str:
     """The member for a case, or "": skill, language, below capacity; then the preferred one, those at work
     before those who come next, least load, longest without a new case."""
-    case, books = file.case, file.books
+    seats, books = pool.seats, file.books
     best: tuple[tuple[bool, datetime, int, datetime, str], str] | None = None
-    for member in roster.members.values():
-        seat = pool.seats.get(member.id, Seat())
-        if member.id == books.avoid or seat.load + weight > member.capacity or not could(member, case):
+    for member in roster.able(file.case):
+        seat = seats.get(member.id, _UNUSED)
+        if seat.load + weight > member.capacity or member.id == books.avoid:
             continue
-        starts = max(member.starts, now)
+        starts = member.starts if member.starts > now else now
         rank = (member.id != books.prefer, starts, seat.load, seat.last_assigned, member.id)
         if best is None or rank < best[0]:
             best = (rank, member.id)
@@ -269,8 +284,9 @@ def _hand_over(file: CaseFile, roster: Roster, now: datetime) -> Step | None:
     The accountable head stays: helping out is no transfer of responsibility (docs/domain.md 2.7).
     """
     case, passed = file.case, (*file.books.passed, roster.department)
-    others = (member for member in roster.members.values() if member.id != file.books.avoid)
-    if not roster.backup or roster.backup in passed or any(could(member, case) for member in others):
+    if not roster.backup or roster.backup in passed:
+        return None
+    if any(member.id != file.books.avoid for member in roster.able(case)):
         return None
     reason = f"nobody of {roster.department} is there with the skill and language: its backup takes over"
     data = {"from": roster.department, "to": roster.backup, "accountable_to": case.accountable}

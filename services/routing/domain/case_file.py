@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from shared import ids
+from shared.clock import in_milliseconds
 from shared.events import AssignmentReason, AssignmentRequested, Case, CaseChanged, Change
 from shared.handler import Cause, Emit
 
@@ -21,7 +22,7 @@ OWNERLESS_STATUSES = frozenset({"new", "reopened"})
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
-class Counted(Struct, frozen=True, omit_defaults=True):
+class Counted(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a department's pool counts for this case at the moment; zero weight: nothing."""
 
     department: str = ""
@@ -29,7 +30,7 @@ class Counted(Struct, frozen=True, omit_defaults=True):
     weight: int = 0
 
 
-class Books(Struct, frozen=True, omit_defaults=True):
+class Books(Struct, frozen=True, omit_defaults=True, gc=False):
     """`waiting`: in the department's queue. `obeyed`: escalations already acted on. `head`: hash of the
     newest history entry. `avoid` and `prefer` guide the next assignment (somebody else; the backup, the
     owner of before). `raised`: steps by which the policy raised the priority at the opening.
@@ -49,7 +50,7 @@ class Books(Struct, frozen=True, omit_defaults=True):
     passed: tuple[str, ...] = ()
 
 
-class CaseFile(Struct, frozen=True):
+class CaseFile(Struct, frozen=True, gc=False):
     """The case and its books, always stored together."""
 
     case: Case
@@ -60,7 +61,7 @@ class CaseFile(Struct, frozen=True):
         return self.case.status in OPEN_STATUSES
 
 
-class Entry(Struct, frozen=True, omit_defaults=True):
+class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a case's history, linked to the one before by its hash (docs/domain.md 1, audit)."""
 
     case_id: UUID
@@ -85,9 +86,12 @@ class Step(NamedTuple):
         )
 
 
-def begin(case: Case, change: Change) -> Step:
+def begin(case: Case, change: Change, **books: Any) -> Step:
     """Version 1 of a case."""
-    return _entered(CaseFile(case), change)
+    case = structs.replace(case, opened_at=in_milliseconds(case.opened_at), updated_at=change.at)
+    if case.unanswered_since is not None:
+        case = structs.replace(case, unanswered_since=in_milliseconds(case.unanswered_since))
+    return _entered(CaseFile(case, Books(**books)), change)
 
 
 def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = None, **fields: Any) -> Step:
@@ -105,6 +109,8 @@ def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = No
 
 
 def _entered(file: CaseFile, change: Change) -> Step:
+    # a hash over microseconds could not be computed again from what MongoDB keeps
+    change = structs.replace(change, at=in_milliseconds(change.at))
     case, previous = file.case, file.books.head
     digest = entry_hash(case.id, case.version, change, case.policy_version, previous)
     entry = Entry(case.id, case.version, change, case.policy_version, previous, digest)

@@ -45,6 +45,7 @@ class Illegal(CQMError):
 
     def __init__(self, action: str, case: Case, why: str = "") -> None:
         super().__init__(f"a case that is {case.status} cannot be asked to {action}" + (why and f": {why}"))
+        self.case = case
         self.allowed = tuple(name for name in LEGAL[case.status] if name != action)
 
 
@@ -84,16 +85,17 @@ def close_silent(file: CaseFile, at: datetime, policy: Policy) -> Step:
     )
 
 
-def reopened(file: CaseFile, change: Change, **fields: Any) -> Step:
+def reopened(file: CaseFile, change: Change, books: dict[str, Any] | None = None, **fields: Any) -> Step:
     """The case open again: the time since its resolution is a hold (docs/domain.md 3.8), and its owner of
     before is the first to be asked."""
     case = file.case
     since = case.resolved_at or case.updated_at
+    fields.setdefault("unanswered_since", case.unanswered_since or change.at)
     return advance(
-        file, change, books={"prefer": case.owner, "avoid": ""}, status="reopened", owner="", holder="",
+        file, change, books={"prefer": case.owner, "avoid": "", **(books or {})}, status="reopened",
+        owner="", holder="",
         holds=(*case.holds, Hold(status="resolved", start=since, end=change.at)),
-        reopened=case.reopened + 1, resolved_at=None, closed_at=None, satisfied=None,
-        unanswered_since=case.unanswered_since or change.at, **fields,
+        reopened=case.reopened + 1, resolved_at=None, closed_at=None, satisfied=None, **fields,
     )  # fmt: skip
 
 
@@ -148,6 +150,8 @@ def _check_text(field: str, written: str) -> None:
         raise Evidence(f"/{field}", "must not be empty")
     if len(written) > TEXT_LIMIT:
         raise Evidence(f"/{field}", f"must have at most {TEXT_LIMIT} characters")
+    if "\0" in written:
+        raise Evidence(f"/{field}", "must not contain NUL (U+0000)")
 
 
 def _acknowledge(
@@ -258,7 +262,8 @@ def _cancel(file: CaseFile, action: actions.Cancel, actor: str, at: datetime, po
 
 
 def _close(file: CaseFile, action: actions.Close, actor: str, at: datetime, policy: Policy) -> Step:
-    change = Change(type="closed", actor=actor, at=at)
+    data = {} if action.satisfied is None else {"satisfied": action.satisfied}
+    change = Change(type="closed", actor=actor, at=at, data=data)
     return advance(file, change, status="closed", closed_at=at, satisfied=action.satisfied)
 
 

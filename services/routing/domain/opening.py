@@ -1,118 +1,117 @@
-"""Feedback in: record it, open a case, or join one; with the words, the rule and the policy that decided."""
+"""Feedback in: record it, open a case, join or reopen one; with the words, the rule and the policy that
+decided.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
+from msgspec import structs
+
 from services.routing.domain.case_file import CaseFile, Step, advance, begin
+from services.routing.domain.lifecycle import may_reopen, reopened
 from shared import ids
-from shared.events import Case, Change, FeedbackReceived, Severity, Urgency
-from shared.policy import Category, Context, Policy, WordMatch, feedback_context
+from shared.clock import in_milliseconds
+from shared.events import Case, Change, FeedbackReceived
+from shared.policy import SEVERITIES, URGENCIES, Judgement, Policy, Reading, judge, wording
 
 ROUTING = "routing"
+ENDED = frozenset({"resolved", "closed"})
+LOOKS_BACK = timedelta(days=366)
+"""A case that was opened longer ago is not linked to any more."""
 EVIDENCE_LIMIT = 1000
 """Feedbacks that one case holds at most; the next one opens another, so that no case outgrows a record."""
 
 
-class Reading(NamedTuple):
-    """What the policy sees in a feedback: its category, and how that was found."""
+def open_case(
+    feedback: FeedbackReceived, reading: Reading, policy: Policy, now: datetime, after: CaseFile | None = None
+) -> Step:
+    """Version 1 of the case that a feedback opens: department, priority, accountable, and why.
 
-    category: str
-    found: WordMatch | None
-    context: Context
-
-    @property
-    def why(self) -> str:
-        """How the category came to be, in words."""
-        if self.found is None:
-            return f"category {self.category} as given" if self.category else "no category word found"
-        words = ", ".join(f"'{word}'" for word in self.found.words)
-        return f"category {self.category} by {words}"
-
-
-def read(feedback: FeedbackReceived, policy: Policy) -> Reading:
-    """A given category is kept as it is; a missing one is found by the policy's words."""
-    if feedback.category:
-        return Reading(feedback.category, None, feedback_context(feedback))
-    found = policy.words.match(feedback.subject, feedback.text)
-    category = found.category if found else ""
-    return Reading(category, found, feedback_context(feedback, category=category))
-
-
-def opens(reading: Reading, policy: Policy) -> bool:
-    """Whether this feedback is somebody's work (`cases.open_when`)."""
-    return policy.open_when.evaluate(reading.context)
-
-
-def open_case(feedback: FeedbackReceived, reading: Reading, policy: Policy, now: datetime) -> Step:
-    """Version 1 of the case that a feedback opens: department, priority, accountable, and why."""
-    place = policy.rules.index(reading.context)
-    assert place is not None, "the last rule has no condition"
-    rule = policy.routing[place]
-    department = policy.departments[rule.assign.department]
-    severity, urgency = _harm(feedback, reading, policy)
-    raised = sum(condition.evaluate(reading.context) for condition in policy.raise_for)
-    language = "zh" if feedback.language == "zh" else "en"
-    because = rule.because.in_language(language) if rule.because else rule.name
-    reason = f"{because}: rule '{rule.name}', {reading.why}"
+    `after`: a case about the same matter that ended too long ago to be reopened; the two are linked.
+    """
+    judgement = judge(feedback, reading, policy)
+    reason = wording.reason(reading, judgement, wording.reader_of(feedback.language))
     case = Case(
         id=ids.document_id(feedback.received_at, feedback.id),
         reference=ids.reference(feedback.id),
         version=1,
         status="new",
-        priority=policy.priority(severity, urgency, raised),
-        severity=severity,
-        urgency=urgency,
+        priority=judgement.priority,
+        severity=judgement.severity.value,
+        urgency=judgement.urgency.value,
         category=reading.category,
         kind=feedback.kind,
         channel=feedback.channel,
         source=feedback.source,
         language=feedback.language,
         touchpoint=feedback.touchpoint,
-        department=rule.assign.department,
-        accountable=department.head or department.supervisor or "",
-        skills=tuple(rule.assign.skills),
+        department=judgement.department,
+        accountable=judgement.accountable,
+        consulted=judgement.raci.consulted,
+        informed=judgement.raci.informed,
+        skills=tuple(judgement.rule.assign.skills),
         customer=feedback.customer,
         product=feedback.product,
         supplier_id=feedback.supplier_id,
         subject=feedback.subject or feedback.text[:120],
         feedback_ids=(feedback.id,),
+        linked_to=after.case.id if after else None,
         policy_version=policy.version,
-        rule=rule.name,
+        rule=judgement.rule.name,
         reason=reason,
         opened_at=feedback.occurred_at,
         updated_at=now,
         unanswered_since=feedback.occurred_at,
     )
-    data = {"words": list(reading.found.words)} if reading.found else {}
     change = Change(
         type="opened", actor=ROUTING, at=now, reason=reason, to_status="new",
-        feedback_id=feedback.id, data=data,
+        feedback_id=feedback.id, data=wording.details(reading, judgement),
     )  # fmt: skip
-    return begin(case, change)
+    return begin(case, change, raised=len(judgement.raised))
 
 
-def join(file: CaseFile, feedback: FeedbackReceived, now: datetime) -> Step:
-    """The case with one more feedback about the same matter as evidence."""
+def join(file: CaseFile, feedback: FeedbackReceived, reading: Reading, policy: Policy, now: datetime) -> Step:
+    """The case with one more feedback about the same matter as evidence, which may make it graver.
+
+    An ended case is reopened by what was said after its resolution; what was said before is evidence only.
+    """
     case = file.case
-    at = max(now, case.updated_at)
-    change = Change(type="joined", actor=ROUTING, at=at, feedback_id=feedback.id, reason="same matter")
-    waiting_since = case.unanswered_since or feedback.occurred_at
-    return advance(
-        file, change, feedback_ids=(*case.feedback_ids, feedback.id), unanswered_since=waiting_since
-    )
+    graver, books = _graver(file, judge(feedback, reading, policy), policy)
+    change = Change(
+        type="joined", actor=ROUTING, at=max(now, case.updated_at), feedback_id=feedback.id,
+        reason="same matter", data={name: [getattr(case, name), value] for name, value in graver.items()},
+    )  # fmt: skip
+    evidence = {"feedback_ids": (*case.feedback_ids, feedback.id), **graver}
+    said = in_milliseconds(feedback.occurred_at)
+    if file.is_open:
+        return advance(file, change, books=books, unanswered_since=case.unanswered_since or said, **evidence)
+    if said <= (case.resolved_at or case.updated_at):
+        return advance(file, change, books=books, **evidence)
+    again = structs.replace(change, type="reopened", reason="the same matter again")
+    return reopened(file, again, books=books, unanswered_since=case.unanswered_since or said, **evidence)
 
 
-class OpenCases:
-    """Open cases by what makes two feedbacks one matter (`cases.join.same`)."""
+def _graver(file: CaseFile, judgement: Judgement, policy: Policy) -> tuple[dict[str, str], dict[str, int]]:
+    """The higher of what the case has and what the new feedback says, where it is higher; and the books."""
+    case, raised = file.case, max(file.books.raised, len(judgement.raised))
+    severity = min(case.severity, judgement.severity.value, key=SEVERITIES.index)
+    urgency = min(case.urgency, judgement.urgency.value, key=URGENCIES.index)
+    priority = min(case.priority, policy.priority(severity, urgency, raised))
+    found = {"severity": severity, "urgency": urgency, "priority": priority}
+    return {name: value for name, value in found.items() if value != getattr(case, name)}, {"raised": raised}
+
+
+class KnownCases:
+    """Cases by what makes two feedbacks one matter (`cases.join.same`)."""
 
     def __init__(self, files: Iterable[CaseFile], policy: Policy) -> None:
         self._within = timedelta(seconds=policy.cases.join.within.seconds)
         self._same = policy.cases.join.same
+        self._policy = policy
         self._by_matter: defaultdict[tuple[str, ...], list[UUID]] = defaultdict(list)
         self.files: dict[UUID, CaseFile] = {}
         for file in files:
@@ -126,15 +125,28 @@ class OpenCases:
 
     def about(self, feedback: FeedbackReceived, category: str) -> CaseFile | None:
         """The newest open case that this feedback belongs to, within the policy's window; else None."""
+        return next(filter(lambda file: self._joins(file, feedback), self._alike(feedback, category)), None)
+
+    def ended_about(self, feedback: FeedbackReceived, category: str) -> CaseFile | None:
+        """The newest resolved or closed case about the same matter that was opened before this was said."""
+        said = feedback.occurred_at
+        alike = self._alike(feedback, category)
+        return next((f for f in alike if f.case.status in ENDED and f.case.opened_at <= said), None)
+
+    def may_come_back(self, file: CaseFile, feedback: FeedbackReceived) -> bool:
+        """Whether an ended case takes this feedback as evidence: within the policy's `reopen_within`."""
+        room = len(file.case.feedback_ids) < EVIDENCE_LIMIT
+        return room and may_reopen(file.case, feedback.occurred_at, self._policy)
+
+    def _joins(self, file: CaseFile, feedback: FeedbackReceived) -> bool:
+        apart = abs(feedback.occurred_at - file.case.opened_at)
+        return file.is_open and apart <= self._within and len(file.case.feedback_ids) < EVIDENCE_LIMIT
+
+    def _alike(self, feedback: FeedbackReceived, category: str) -> Iterator[CaseFile]:
+        """Cases about the same matter, newest first; none for a customer whom nobody knows."""
         matter = tuple(_value(feedback, name, category) for name in self._same)
-        if not feedback.customer.id:
-            return None
-        for case_id in reversed(self._by_matter.get(matter, [])):
-            file = self.files[case_id]
-            apart = abs(feedback.occurred_at - file.case.opened_at)
-            if file.is_open and apart <= self._within and len(file.case.feedback_ids) < EVIDENCE_LIMIT:
-                return file
-        return None
+        known = self._by_matter.get(matter, []) if feedback.customer.id else []
+        return (self.files[case_id] for case_id in reversed(known))
 
     def _matter_of(self, case: Case) -> tuple[str, ...]:
         if not case.customer.id:
@@ -143,7 +155,7 @@ class OpenCases:
 
 
 def customers_of(feedbacks: Sequence[FeedbackReceived]) -> list[str]:
-    """Whose open cases a batch may join."""
+    """Whose cases a batch may join."""
     return list({feedback.customer.id: None for feedback in feedbacks if feedback.customer.id})
 
 
@@ -154,17 +166,3 @@ def _value(of: FeedbackReceived | Case, name: str, category: str) -> str:
     for part in name.split("."):
         value = getattr(value, part)
     return str(value)
-
-
-def _harm(feedback: FeedbackReceived, reading: Reading, policy: Policy) -> tuple[Severity, Urgency]:
-    category = _category(reading.category, policy.categories)
-    severity: Severity = feedback.severity or (category.severity if category else None) or "medium"
-    urgency: Urgency = feedback.urgency or (category.urgency if category else None) or "medium"
-    return severity, urgency
-
-
-def _category(name: str, categories: Mapping[str, Category]) -> Category | None:
-    """The category or its nearest named ancestor: logistics.damage.glass is a logistics.damage."""
-    while name and name not in categories:
-        name = name.rpartition(".")[0]
-    return categories.get(name)

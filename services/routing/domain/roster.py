@@ -29,6 +29,14 @@ def heir(policy: Policy) -> Heir:
     return Heir(name, department.head or department.supervisor or "")
 
 
+def agents(policy: Policy, department: str) -> frozenset[str]:
+    """Who may own cases of a department, there or away; nobody in one that has left the policy."""
+    if department not in policy.departments:
+        return frozenset()
+    people = policy.people.items()
+    return frozenset(name for name, one in people if one.department == department and AGENT in one.roles)
+
+
 class Absence(Struct, frozen=True):
     """A span in which somebody is not there, as they or their supervisor said."""
 
@@ -44,15 +52,16 @@ def roster(
 ) -> Roster:
     """The department's agents who are not away, each with the moment their next working time begins.
 
-    Away is who stands so in the policy, or in `absences` by their own word.
+    Away is who stands so in the policy, or in `absences` by their own word. Nobody works in a department that
+    has left the policy.
     """
-    spec = policy.departments[department]
+    spec = policy.departments.get(department)
+    if spec is None:
+        return closed(department)
     members: dict[str, Member] = {}
-    staff: list[str] = []
-    for name, person in policy.people.items():
-        if person.department != department or AGENT not in person.roles:
-            continue
-        staff.append(name)
+    staff = agents(policy, department)
+    for name in staff:
+        person = policy.people[name]
         absence = absences.get(name)
         if absence is not None and absence.start <= now < absence.end:
             continue
@@ -70,7 +79,7 @@ def roster(
         return deadlines[owner]
 
     supervisor = spec.supervisor or spec.head or ""
-    return Roster(department, supervisor, members, frozenset(staff), spec.backup or "", acknowledge_by)
+    return Roster(department, supervisor, members, staff, spec.backup or "", acknowledge_by)
 
 
 def _starts(calendar: Calendar, person: Person, now: datetime) -> datetime | None:

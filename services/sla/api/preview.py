@@ -7,8 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.sla.api.bodies import limited
 from services.sla.api.reading import Moment
 from services.sla.api.views import StepView, step_view
 from services.sla.domain.following import follow
@@ -27,10 +29,13 @@ from shared.events import (
     Target,
     Urgency,
 )
+from shared.http_body import BodyLimits
 from shared.policy import CalendarSpec, build_calendar
 from shared.problem import Fault, Problem, pointer
 
 MAX_QUESTIONS = 5_000
+BODY = BodyLimits(("application/json",), bytes=2 * 1024 * 1024, seconds=10.0)
+"""Room for the questions, with a calendar of a page or two."""
 _MINUTES = 20 * 366 * 24 * 60
 _NO_ID = UUID(int=0)
 
@@ -117,8 +122,8 @@ class DryRun(BaseModel):
     targets: dict[Target, DryTarget]
 
 
-def preview_routes(promises: Promises) -> APIRouter:
-    router = APIRouter(prefix="/v1")
+def preview_routes(promises: Promises, guard: type[APIRoute]) -> APIRouter:
+    router = APIRouter(prefix="/v1", route_class=limited(guard, BODY))
 
     @router.post("/calendars/preview", response_model=None)
     async def preview_calendar(body: Preview) -> JSONResponse:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.sla.api.views import ClockView, EscalationPage, LatePage, clock_view, escalation_view, late_case
@@ -16,6 +17,7 @@ from services.sla.store import ClockStore
 from shared.calendar import FIRST_YEAR, LAST_YEAR
 from shared.clock import Clock
 from shared.events import EscalationAction, Priority
+from shared.permission import narrowed, sees
 from shared.policy import Wall
 from shared.problem import Problem
 
@@ -88,24 +90,26 @@ class EscalationQuery(Page):
     recipient: Annotated[str, Field(max_length=200)] | None = None
 
 
-def reading_routes(store: ClockStore, promises: Promises, clock: Clock) -> APIRouter:
-    router = APIRouter(prefix="/v1")
+def reading_routes(store: ClockStore, promises: Promises, clock: Clock, guard: type[APIRoute]) -> APIRouter:
+    router = APIRouter(prefix="/v1", route_class=guard)
 
     @router.get("/clocks/{case_id}")
-    async def get_clock(case_id: UUID) -> ClockView:
+    async def get_clock(case_id: UUID, request: Request) -> ClockView:
         """Where the clocks of a case stand; 404 until the first event of the case has come."""
         found = await store.clock(case_id)
-        if found is None:
+        if found is None or not sees(request.state.principal, found.labels.department):
             raise Problem(404, "No clock runs for such a case.")
         return clock_view(found, promises, clock.now())
 
     @router.get("/overdue")
-    async def get_overdue(query: Annotated[LateQuery, Query()]) -> LatePage:
+    async def get_overdue(request: Request, query: Annotated[LateQuery, Query()]) -> LatePage:
         """Open cases past due or within `within`, most overdue first. Cases on hold are not late."""
         now = clock.now()
         until, due = now + timedelta(seconds=query.within), query.target or "earliest"
-        labels = query.model_dump(include={"department", "owner", "priority"}, exclude_none=True)
-        found = await store.late(due, until, labels, query.after, query.limit + 1)
+        labels = query.model_dump(include={"owner", "priority"}, exclude_none=True)
+        asked = None if query.department is None else [query.department]
+        departments = narrowed(request.state.principal, asked)
+        found = await store.late(due, until, labels, departments, query.after, query.limit + 1)
         items = [late_case(late, query.target, until, now) for late in found[: query.limit]]
         following = None
         if len(found) > query.limit:
@@ -113,11 +117,14 @@ def reading_routes(store: ClockStore, promises: Promises, clock: Clock) -> APIRo
         return LatePage(items=items, next=following)
 
     @router.get("/escalations")
-    async def get_escalations(query: Annotated[EscalationQuery, Query()]) -> EscalationPage:
-        """Steps that fired, the latest first."""
+    async def get_escalations(request: Request, query: Annotated[EscalationQuery, Query()]) -> EscalationPage:
+        """Steps that fired, the latest first; of the caller's departments, as they were when it fired."""
         wanted = {"case_id": query.case_id, "action": query.step, "recipient": query.recipient}
         equal = {name: value for name, value in wanted.items() if value is not None}
-        found = await store.escalations(equal, query.since, query.until, query.after, query.limit + 1)
+        departments = narrowed(request.state.principal, None)
+        found = await store.escalations(
+            equal, departments, query.since, query.until, query.after, query.limit + 1
+        )
         items = [escalation_view(escalation) for escalation in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return EscalationPage(items=items, next=following)

@@ -20,6 +20,10 @@ class Roster:
     """Who is told, by the policy in force when a step fires."""
 
     def __init__(self, policy: Policy) -> None:
+        self.renew(policy)
+
+    def renew(self, policy: Policy) -> None:
+        """Another policy is in force."""
         self._departments = policy.departments
         self._people = policy.people
 

@@ -51,9 +51,14 @@ class Promised:
 
 
 class Promises:
-    """The `sla` section of one policy, answered for cases. It remembers what equal cases were promised."""
+    """The `sla` section of the policy in force, answered for cases. It remembers what equal cases were
+    promised."""
 
     def __init__(self, policy: Policy) -> None:
+        self.renew(policy)
+
+    def renew(self, policy: Policy) -> None:
+        """Another policy is in force. What was promised stays until a clock is computed anew."""
         self._policy = policy
         self._none = Promised(policy.version)
         self._known: dict[tuple[int, str, Priority], Promised] = {}
@@ -71,14 +76,11 @@ class Promises:
 
         A case that no entry fits, or whose department the policy does not know, is promised nothing.
         """
-        index = self._policy.sla_rules.index(case_context(case))
-        if index is None:
+        found = self._policy.promise(case_context(case), case.department)
+        if found is None:
             return self._none
+        index, calendar = found
         entry = self._policy.sla[index]
-        department = self._policy.departments.get(case.department)
-        calendar = entry.calendar or (department.calendar if department else "")
-        if calendar not in self._policy.calendars:
-            return self._none
         key = index, calendar, case.priority
         if key not in self._known:
             self._known[key] = self._promised(entry, calendar, case.priority)

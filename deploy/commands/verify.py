@@ -1,0 +1,92 @@
+"""`cqm verify`: whether what is kept is what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from deploy.commands.addresses import find
+from deploy.commands.api import Api, opened
+from deploy.commands.terminal import (
+    FINDING,
+    OK,
+    AsJson,
+    DataDir,
+    end,
+    line,
+    out,
+    plain,
+    run,
+    table,
+    write_json,
+)
+
+SHOWN_FLAWS = 50
+PAGE = 1000
+_OF_VERSIONS = frozenset({"removed", "added"})
+"""The faults that leave the versions of a case with a gap, or beyond its end."""
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def verify(
+        audit: Annotated[
+            bool, typer.Option("--audit", help="Hash chains of all cases, and anchors.")
+        ] = False,
+        cases: Annotated[bool, typer.Option("--cases", help="Versions of all cases without gaps.")] = False,
+        data_dir: DataDir = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Read every history again; without an option, everything. Exit code 1 when something is wrong."""
+        everything = not (audit or cases)
+        found = run(_verify(data_dir, anchors=audit or everything))
+        if cases and not audit:
+            found["flaws"] = [flaw for flaw in found["flaws"] if flaw["fault"] in _OF_VERSIONS]
+        write_json(found) if as_json else _show(found)
+        end(FINDING if found["flaws"] or not all(anchor["holds"] for anchor in found["anchors"]) else OK)
+
+
+async def _verify(data_dir: Any, *, anchors: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"cases": 0, "entries": 0, "anchors": [], "flaws": []}
+    async with opened(find(data_dir)) as api:
+        pages = await _pages(api, "/v1/audit")
+        found["cases"] = sum(page["cases"] for page in pages)
+        found["entries"] = sum(page["entries"] for page in pages)
+        found["flaws"] = [flaw for page in pages for flaw in page["flaws"]]
+        if anchors:
+            found["anchors"] = (await api.get("routing", "/v1/audit/anchors"))["items"]
+        for anchor in found["anchors"]:
+            for page in await _pages(api, f"/v1/audit/anchors/{anchor['day']}"):
+                found["flaws"] += [{**flaw, "anchor": anchor["day"]} for flaw in page["flaws"]]
+    return found
+
+
+async def _pages(api: Api, path: str) -> list[dict[str, Any]]:
+    pages: list[dict[str, Any]] = []
+    after: dict[str, Any] = {}
+    while True:
+        page = await api.get("routing", path, {"limit": PAGE, **after})
+        pages.append(page)
+        if page["next"] is None:
+            return pages
+        after = {"after": page["next"]}
+
+
+def _show(found: dict[str, Any]) -> None:
+    flaws = found["flaws"]
+    line(f"{found['entries']:,} entries of {found['cases']:,} cases, {len(found['anchors'])} anchors", "bold")
+    for anchor in found["anchors"]:
+        if not anchor["holds"]:
+            line(f"the anchor of {anchor['day']} is not what was anchored", "red")
+    if not flaws:
+        line("every entry is what was written, and none is missing", "green")
+        return
+    shown = table("case", "version", "fault", "what is wrong", right=("version",))
+    for flaw in flaws[:SHOWN_FLAWS]:
+        seen = f" (anchor of {flaw['anchor']})" if "anchor" in flaw else ""
+        shown.add_row(flaw["case_id"], str(flaw["version"]), flaw["fault"], plain(flaw["detail"]) + seen)
+    out.print(shown)
+    counts = Counter(flaw["fault"] for flaw in flaws)
+    line(f"{len(flaws):,} flaws: " + ", ".join(f"{n} {fault}" for fault, n in counts.most_common()), "red")

@@ -1,0 +1,33 @@
+"""The header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07, 2.1), quoted or bare.
+
+The draft writes it as a string of Structured Fields (RFC 9651, 3.3.3): `"8e03978e-40d5"`. Many clients leave
+the quotation marks away. Both mean the same key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MAX_KEY = 255
+
+_BARE = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]*")
+_QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"')
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+def key_of(lines: Sequence[str]) -> str | None:
+    """The key in the header's field lines, 1 to MAX_KEY characters; None where there is none to be read.
+
+    Two lines are no key: which of them should count?
+    """
+    if len(lines) != 1:
+        return None
+    line = lines[0].strip(" \t")
+    if quoted := _QUOTED.fullmatch(line):
+        key = _ESCAPED.sub(r"\1", quoted[1])
+    elif _BARE.fullmatch(line):
+        key = line
+    else:
+        return None
+    return key if len(key) <= MAX_KEY else None

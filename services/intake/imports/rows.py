@@ -1,0 +1,132 @@
+"""Rows of a table become records in batches; a row that cannot be one is told with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.intake.api.signals import FEEDBACK, Ready, ready
+from services.intake.domain.imports import Mark, Reject
+from services.intake.domain.inputs import Refused
+from services.intake.domain.rows import read_row
+from services.intake.domain.signals import Sender
+from services.intake.imports.table import Line, Table
+from shared.codec import Outgoing
+from shared.errors import PermanentError
+from shared.mapping import Mapping, Row, RowError
+
+BATCH_ROWS = 2000
+BATCH_BYTES = 4_000_000
+MAX_REASONS = 5
+KEPT_OF_A_CELL = 32_767
+"""Characters of a refused row's cell that are kept: no spreadsheet shows more."""
+
+
+@dataclass
+class Batch:
+    """Some rows of a table in order; `mark` is where they end, `share` how much of the file has been read."""
+
+    records: list[Outgoing] = field(default_factory=list)
+    accepted: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+    mark: Mark = field(default_factory=Mark)
+    share: float = 0.0
+
+
+class RowReader:
+    """Makes the batches of one job, in one thread.
+
+    `sender.key` is the content of the job: with its number it is the identity of a row that has none.
+    """
+
+    def __init__(self, table: Table, mapping: Mapping, sender: Sender, traceparent: bytes) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._apply: Callable[[Row], dict[str, Any]] = mapping.for_header(table.layout.header)
+        self._width = len(table.layout.header)
+        self._sender = sender
+        self._traceparent = traceparent
+
+    def batches(self, after: Mark, now: Callable[[], datetime]) -> Iterator[Batch]:
+        """Everything after a mark. Raises Unreadable where the file stops being a table."""
+        batch, seen, at = Batch(), _Seen(), now()
+        size = rows = 0
+        for line in self._table.rows(after):
+            rows += 1
+            if line.cells or line.fault:  # a line without anything is no row
+                size += self._add(batch, seen, line, at)
+            if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+                yield self._closed(batch)
+                batch, seen, at, size, rows = Batch(), _Seen(), now(), 0, 0
+        yield self._closed(batch)
+
+    def feedback(self, line: Line) -> dict[str, Any]:
+        """The row as the body that POST /v1/feedback would take. Raises RowError."""
+        if line.fault:
+            raise RowError("", line.fault)
+        if len(line.cells) > self._width:
+            raise RowError("", f"the row has {len(line.cells)} cells, the header {self._width}")
+        return self._apply(line.cells)
+
+    def record(self, line: Line, body: dict[str, Any], now: datetime) -> Ready:
+        """A mapped row as it is published. Raises RowError."""
+        sender = self._sender
+        if "external_id" not in body:
+            sender = sender._replace(key=(*sender.key, str(line.number)))
+        try:
+            said = read_row(body, now, sender.source)
+            return ready(FEEDBACK, said, sender, now, self._traceparent)
+        except Refused as refused:
+            raise self._row_error(refused) from None
+        except PermanentError as error:
+            raise RowError("", error.detail) from None
+
+    def _add(self, batch: Batch, seen: _Seen, line: Line, now: datetime) -> int:
+        """Returns the bytes that the row adds."""
+        try:
+            row = self.record(line, self.feedback(line), now)
+            again = seen.again(row.id, row.fingerprint)
+        except RowError as error:
+            batch.rejects.append(reject(line, error))
+            return sum(map(len, batch.rejects[-1].cells))
+        batch.accepted += 1
+        if again:
+            return 0
+        batch.records.append(row.record)
+        return len(row.record.value)
+
+    def _closed(self, batch: Batch) -> Batch:
+        batch.mark, batch.share = self._table.mark(), self._table.share()
+        return batch
+
+    def _row_error(self, refused: Refused) -> RowError:
+        """In the words of the file where a flaw is that of one column."""
+        said = []
+        column = ""
+        for flaw in refused.flaws[:MAX_REASONS]:
+            of = self._mapping.column_of(".".join(flaw.path))
+            column = column or of or "/" + "/".join(flaw.path)
+            limit = f" (limit {flaw.limit})" if flaw.limit is not None else ""
+            said.append(f"{of or '/' + '/'.join(flaw.path)} {flaw.message}{limit}")
+        return RowError(column, "; ".join(said))
+
+
+class _Seen:
+    """What a batch holds already: a repetition is published once, a contradiction is refused."""
+
+    def __init__(self) -> None:
+        self._fingerprints: dict[int, str] = {}
+
+    def again(self, identity: UUID, fingerprint: str) -> bool:
+        """Raises RowError when another row has this identity and another content."""
+        before = self._fingerprints.setdefault(identity.int, fingerprint)
+        if before != fingerprint:
+            raise RowError("", "an earlier row has this identity and another content")
+        return before is not fingerprint
+
+
+def reject(line: Line, error: RowError) -> Reject:
+    return Reject(line.number, error.column, error.reason, [cell[:KEPT_OF_A_CELL] for cell in line.cells])

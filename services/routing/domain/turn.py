@@ -1,0 +1,64 @@
+"""A department's turn: what waits and what is asked about is settled and given out, and what is said of it.
+
+It is taken by whoever writes the department's pool: for requests, and for cases that were just opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from services.routing.domain.assignment import Assigned, Heir, Pool, Roster, Seat, assign, dissolve
+from services.routing.domain.case_file import CaseFile, ask_for_assignment, tell
+from shared.handler import Cause, Emit
+from shared.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who is there, the seats, the cases asked about (with those whose owner has left), the queue.
+
+    `cause` is what the turn is due to, `causes` what single cases are. `heir`: the department has left the
+    policy, and this one takes its cases.
+    """
+
+    roster: Roster
+    seats: dict[str, Seat]
+    asked: Sequence[CaseFile]
+    waiting: Sequence[CaseFile]
+    cause: Cause
+    heir: Heir | None = None
+    causes: Mapping[UUID, Cause] = field(default_factory=dict)
+
+
+class Taken(NamedTuple):
+    """The turn's end: files and steps, the seats now, and everything to be said."""
+
+    done: Assigned
+    seats: dict[str, Seat]
+    events: list[Emit]
+
+
+def take(turn: Turn, policy: Policy, now: datetime) -> Taken:
+    """Give the turn's cases out; the same turn has the same end."""
+    pool, weight = Pool(dict(turn.seats)), policy.load.__getitem__
+    asked = {file.case.id: file for file in turn.asked}.values()
+    if turn.heir is None:
+        done = assign(turn.roster, pool, asked, turn.waiting, now=now, weight=weight)
+    else:
+        done = dissolve(turn.roster, pool, asked, turn.heir, now=now, weight=weight)
+    events = [tell(step, turn.causes.get(step.file.case.id, turn.cause)) for step in done.steps]
+    events += _passed_on(turn, done.files.values(), now)
+    return Taken(done, pool.seats, events)
+
+
+def _passed_on(turn: Turn, files: Iterable[CaseFile], now: datetime) -> Iterator[Emit]:
+    """Another department's cases that this one counts no longer: only now may theirs give them out."""
+    for file in files:
+        case = file.case
+        elsewhere = case.department != turn.roster.department
+        if elsewhere and not case.owner and not file.books.counted.weight and file.is_open:
+            yield ask_for_assignment(case.department, case, "transferred", now, turn.cause)

@@ -1,0 +1,137 @@
+"""What uvicorn's HTTP protocol lacks: limits on the head of a request, in size and in time.
+
+Without them a connection that sends a header of a gigabyte is read into memory, and one that sends nothing,
+or a letter a minute, is kept for ever.
+"""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle, Transport
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from shared.observability import HTTP_REFUSED
+from shared.problem import MEDIA_TYPE, Fault, Problem
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+MAX_TARGET_BYTES = 16 * 1024
+_MALFORMED = Problem(400, "The request is not HTTP/1.1, or says in two ways where its body ends.")
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. `head_seconds`: time in which the head of a request must have arrived, from the opening
+    of the connection or from its first byte."""
+
+    head_seconds = 10.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._refusal = _MALFORMED
+        self._deadline: TimerHandle | None = None
+        self._unread = 0
+        """Bytes since the last complete head or piece of a body: of a head or of trailers, not complete."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._unread > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
+            long_target = len(getattr(self, "url", b"")) > MAX_TARGET_BYTES
+            self._refuse(_TARGET_TOO_LONG if long_target else _HEADERS_TOO_LARGE)
+        elif self._is_idle() and self._deadline is None:
+            self._expect_head()  # line breaks before a request end the patience of keep-alive as well
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deadline is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._forget_deadline()
+        self._unread = 0
+        refusal = _too_large(self.url, self.headers)
+        if refusal is not None:
+            self._refusal = refusal
+            raise ValueError(refusal.detail)  # ends the parsing; `send_400_response` says why
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unread = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """In place of uvicorn's, which is text."""
+        self._refuse(self._refusal)
+
+    def _refuse(self, problem: Problem) -> None:
+        self._forget_deadline()
+        HTTP_REFUSED.labels(_REASONS[problem.status]).inc()
+        body = msgspec.json.encode(problem.document())
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[problem.status] + head.encode() + body)
+        self.transport.close()
+
+    def _is_idle(self) -> bool:
+        answered = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
+        return answered and self.timeout_keep_alive_task is None
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _head_is_late(self) -> None:
+        HTTP_REFUSED.labels("slow_head").inc()
+        self.transport.close()
+
+
+def protocol(head_seconds: float) -> type[LimitedProtocol]:
+    """The protocol for uvicorn's `http`, which takes a class and no arguments for it."""
+    return type("Protocol", (LimitedProtocol,), {"head_seconds": head_seconds})
+
+
+def _too_large(target: bytes, headers: list[tuple[bytes, bytes]]) -> Problem | None:
+    if len(target) > MAX_TARGET_BYTES:
+        return _TARGET_TOO_LONG
+    if len(headers) > MAX_HEADERS:
+        return _TOO_MANY_HEADERS
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        return _HEADERS_TOO_LARGE
+    return None
+
+
+_TARGET_TOO_LONG = Problem(
+    414,
+    f"The path and query of a request have at most {MAX_TARGET_BYTES} bytes.",
+    [Fault("", "the path and query are too long", MAX_TARGET_BYTES)],
+)
+_TOO_MANY_HEADERS = Problem(
+    431,
+    f"A request has at most {MAX_HEADERS} header fields.",
+    [Fault("", "the request has too many header fields", MAX_HEADERS)],
+)
+_HEADERS_TOO_LARGE = Problem(
+    431,
+    f"The header fields of a request have at most {MAX_HEADER_BYTES} bytes.",
+    [Fault("", "the header fields are too large", MAX_HEADER_BYTES)],
+)
+_REASONS = {400: "malformed", 414: "target_too_long", 431: "headers_too_large"}

@@ -1,0 +1,88 @@
+"""What a large batch costs in memory: the peak of a real process while it answers, above what it had."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import httpx
+import msgspec
+import pytest
+
+from deploy.local.folder import DataFolder
+from deploy.local.plan import COMMAND, Plan, service_env
+from deploy.local.ports import PortBook
+from deploy.local.service import Service
+from services.intake.api.routes import MAX_BATCH_BODY
+from services.intake.api.splitting import MAX_ITEMS
+from tests.bench import workload
+from tests.support.servers import Servers
+
+MIB = 1024 * 1024
+LIMIT = 64 * MIB
+
+
+@pytest.fixture(scope="module")
+async def intake(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """The service as a process of its own."""
+    folder = DataFolder(tmp_path_factory.mktemp("intake")).create()
+    port = PortBook(folder.ports_file).claim("intake")
+    env = service_env(Plan(data_dir=str(folder.root)), servers.kafka, servers.mongo, port)
+    service = Service("intake", port, [part.format(name="intake") for part in COMMAND], env, folder)
+    await service.spawn()
+    try:
+        await service.until_ready(service.start_seconds)
+        yield service
+    finally:
+        await service.child.stop(service.grace_seconds)
+
+
+def lines(source: str) -> list[bytes]:
+    """As many as a batch may have and as large as it may be, filled up with what gzip cannot shorten."""
+    chance = Random(source)
+    made = []
+    for signal in workload.signals(MAX_ITEMS, run=source):
+        room = MAX_BATCH_BODY // MAX_ITEMS - len(msgspec.json.encode(signal)) - len(b',"filler":""\n')
+        signal["attributes"]["filler"] = chance.randbytes(max(0, room) // 2).hex()
+        made.append(msgspec.json.encode(signal))
+    return made
+
+
+def resident(pid: int, what: str) -> int:
+    """Bytes: VmRSS is now, VmHWM the peak (proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    kib = next(line.split()[1] for line in status.splitlines() if line.startswith(what))
+    return int(kib) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+async def peak_above(service: Service, body: bytes, headers: dict[str, str]) -> tuple[int, int]:
+    """Bytes at most above those before the call; and how many it accepted."""
+    pid = service.child.pid
+    assert pid is not None
+    async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as http:
+        before = resident(pid, "VmRSS")
+        forget_peak(pid)
+        answer = await http.post("/v1/feedback/batch", content=body, headers=headers)
+        return resident(pid, "VmHWM") - before, answer.json()["accepted"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="the peak of a process is Linux's")
+@pytest.mark.parametrize("form", ["NDJSON", "array", "NDJSON in gzip"])
+async def test_a_batch_of_the_largest_size_stays_under_64_mib(intake: Service, form: str) -> None:
+    made = lines(form)
+    body = b"[" + b",".join(made) + b"]" if form == "array" else b"\n".join(made)
+    assert MAX_BATCH_BODY * 0.99 < len(body) <= MAX_BATCH_BODY
+    headers = {"content-type": "application/json" if form == "array" else "application/x-ndjson"}
+    if form == "NDJSON in gzip":
+        body, headers = gzip.compress(body, 1), headers | {"content-encoding": "gzip"}
+    await peak_above(intake, b"\n".join(made[:500]), {"content-type": "application/x-ndjson"})
+    peak, accepted = await peak_above(intake, body, headers)
+    assert accepted == MAX_ITEMS
+    assert peak < LIMIT, f"{peak / MIB:.0f} MiB"

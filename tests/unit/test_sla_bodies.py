@@ -1,0 +1,146 @@
+"""What is sent to /v1/sla/dry-run and /v1/calendars/preview, and what is refused before it costs much."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.sla.api import preview
+from services.sla.app import build
+from services.sla.settings import SlaSettings
+
+CASE = {"priority": "P2", "department": "service", "opened_at": "2026-03-02T09:00:00+08:00"}
+CALENDAR = {"time_zone": "Asia/Shanghai", "weekly": {"mon-fri": ["09:00-18:00"]}}
+DUE = {"due": {"start": "2026-03-06T17:50:00+08:00", "minutes": 60}}
+DRY_RUN, PREVIEW = "/v1/sla/dry-run", "/v1/calendars/preview"
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    """Never started: these calls need no server."""
+    return build(SlaSettings(log="text"))
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://cqm") as client:
+        yield client
+
+
+def asked(*questions: Any, **calendar: Any) -> bytes:
+    return json.dumps({"calendar": CALENDAR | calendar, "questions": questions}).encode()
+
+
+def a_case(**given: Any) -> bytes:
+    return json.dumps(CASE | given).encode()
+
+
+async def test_what_fits_is_answered_inflated_where_it_is_gzip(http: httpx.AsyncClient) -> None:
+    answer = await http.post(PREVIEW, content=asked(DUE), headers=JSON)
+    assert answer.json() == {"answers": [{"due": "2026-03-09T01:50:00Z"}]}
+    packed = await http.post(
+        PREVIEW, content=gzip.compress(asked(DUE)), headers=JSON | {"content-encoding": "gzip"}
+    )
+    assert packed.json() == answer.json()
+
+
+@pytest.mark.parametrize("path", [DRY_RUN, PREVIEW])
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        pytest.param(b"", JSON, 422, id="nothing"),
+        pytest.param(b"{", JSON, 400, id="half an object"),
+        pytest.param(b"\xff\xfe{}", JSON, 400, id="not UTF-8"),
+        pytest.param(b"[" * 100_000, JSON, 400, id="nested without end"),
+        pytest.param(b'{"minutes": ' + b"9" * 5_000 + b"}", JSON, 400, id="a number of 5,000 digits"),
+        pytest.param(b"[]", JSON, 422, id="not an object"),
+        pytest.param(b"null", JSON, 422, id="null"),
+        pytest.param(b"{}", {}, 415, id="no media type"),
+        pytest.param(b"{}", {"content-type": "text/plain"}, 415, id="another media type"),
+        pytest.param(b"{}", {"content-type": "application/json; charset=gbk"}, 415, id="another charset"),
+        pytest.param(b"{}", JSON | {"content-encoding": "br"}, 415, id="another encoding"),
+        pytest.param(b"{}", JSON | {"content-encoding": "gzip"}, 400, id="said to be gzip"),
+        pytest.param(b" " * (preview.BODY.bytes + 1), JSON, 413, id="a byte too much"),
+        pytest.param(
+            gzip.compress(b" " * 50_000_000), JSON | {"content-encoding": "gzip"}, 413, id="a gzip bomb"
+        ),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_refused(
+    http: httpx.AsyncClient, path: str, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = await http.post(path, content=content, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "pointer", "limit"),
+    [
+        (DRY_RUN, a_case(priority="P9"), "/priority", "'P1', 'P2', 'P3' or 'P4'"),
+        (DRY_RUN, a_case(department=""), "/department", 1),
+        (DRY_RUN, a_case(department="d" * 201), "/department", 200),
+        (DRY_RUN, a_case(opened_at="2026-03-02T09:00:00"), "/opened_at", None),
+        (DRY_RUN, a_case(opened_at="0001-01-01T00:00:00Z"), "/opened_at", None),
+        (DRY_RUN, a_case(subject={"$ne": 1}), "/subject", None),
+        (DRY_RUN, a_case(status="new"), "/status", None),
+        (DRY_RUN, a_case(customer={"name": "x"}), "/customer/name", None),
+        (PREVIEW, asked(*[DUE] * (preview.MAX_QUESTIONS + 1)), "/questions", preview.MAX_QUESTIONS),
+        (PREVIEW, asked({}), "/questions/0", None),
+        (PREVIEW, asked({"due": DUE["due"] | {"minutes": -1}}), "/questions/0/due/minutes", 0),
+        (PREVIEW, asked({"due": DUE["due"] | {"minutes": 1e308}}), "/questions/0/due/minutes", None),
+        (PREVIEW, asked(DUE, weekly={}), "/questions/0", None),
+        (PREVIEW, asked(weekly={"mon": ["18:00-09:00"]}), "/calendar/weekly/mon/0", None),
+        (PREVIEW, asked(time_zone="Mars/Olympus"), "/calendar/time_zone", None),
+        (PREVIEW, asked(colour="red"), "/calendar/colour", None),
+    ],
+)
+async def test_a_field_that_does_not_fit_is_named_with_its_limit(
+    http: httpx.AsyncClient, path: str, content: bytes, pointer: str, limit: int | str | None
+) -> None:
+    answer = await http.post(path, content=content, headers=JSON)
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert (fault["pointer"], fault.get("limit")) == (pointer, limit)
+
+
+async def test_the_limit_is_said(http: httpx.AsyncClient) -> None:
+    answer = await http.post(DRY_RUN, content=b" " * (preview.BODY.bytes + 1), headers=JSON)
+    assert answer.json()["limit"] == preview.BODY.bytes
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "BODY", replace(preview.BODY, seconds=0.01))
+    transport = httpx.ASGITransport(app=build(SlaSettings(log="text")), raise_app_exceptions=False)
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://cqm") as client:
+        answer = await client.post(DRY_RUN, content=stalling(), headers=JSON)
+    assert answer.status_code == 408
+
+
+async def test_nothing_is_read_of_a_caller_who_may_not_enter(tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text("keys: {}")
+    app = build(SlaSettings(log="text", auth="keys", keys=tmp_path / "keys.yaml"))
+
+    async def unread() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://cqm") as client:
+        assert (await client.post(DRY_RUN, content=unread(), headers=JSON)).status_code == 401
