@@ -20,7 +20,7 @@ from services.routing.app import build
 from services.routing.audit import Audit
 from services.routing.settings import RoutingSettings
 from services.routing.store import AuditStore, entry_id
-from shared.events import FeedbackReceived
+from shared.events import FeedbackReceived, Product
 from tests.component.test_routing import act, case_of, complaint, send
 from tests.support.apps import Running, running_app
 from tests.support.servers import Servers
@@ -56,12 +56,12 @@ async def routing(started: Started) -> AsyncIterator[Running]:
         yield running
 
 
-def spoken(routing: Running) -> FeedbackReceived:
-    return complaint(attributes={"run": routing.service.settings.database_prefix})
+def spoken(routing: Running, **fields: Any) -> FeedbackReceived:
+    return complaint(attributes={"run": routing.service.settings.database_prefix}, **fields)
 
 
-async def opened(routing: Running) -> tuple[FeedbackReceived, Any]:
-    feedback = spoken(routing)
+async def opened(routing: Running, **fields: Any) -> tuple[FeedbackReceived, Any]:
+    feedback = spoken(routing, **fields)
     await send(routing, feedback)
     return feedback, await case_of(routing, feedback)
 
@@ -300,3 +300,15 @@ async def test_trials_change_nothing(routing: Running) -> None:
     assert decision["category"]["id"] == "logistics.damage" and "压坏" in decision["sentences"][0]
     odd = await routing.http.post("/v1/policy/dry-run", json=said | {"kind": "secret-value"})
     assert odd.status_code == 422 and "secret-value" not in odd.text
+
+
+async def test_a_case_shows_others_of_the_same_batch_and_of_the_same_supplier(routing: Running) -> None:
+    of_batch = {"product": Product(model="CUP-2", batch="2026-02-A")}
+    _, one = await opened(routing, kind="quality_report", **of_batch)
+    _, two = await opened(routing, kind="inspection", supplier_id="SUP-7", **of_batch)
+    _, three = await opened(routing, supplier_id="SUP-7")
+    related = (await routing.http.get(f"/v1/cases/{two['id']}")).json()["related"]
+    assert [case["id"] for case in related["batch"]] == [one["id"]]
+    assert [case["id"] for case in related["supplier"]] == [three["id"]]
+    alone = (await routing.http.get(f"/v1/cases/{three['id']}")).json()["related"]
+    assert alone["batch"] == [] and alone["supplier"][0]["reference"] == two["reference"]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.dead_letters import letter_facts
 from shared.mongo import Mongo
-from shared.topics import DEAD_LETTERS, Topic
+from shared.topics import DEAD_LETTERS, TOPICS, Topic
 from tests.support.servers import Servers
 
 
@@ -22,6 +23,18 @@ async def read_topic(kafka: str, topic: str) -> list[Any]:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
     return found
+
+
+async def forget_all(kafka: str) -> None:
+    """Empty every topic of ours, as retention would: readers that come later begin behind all of it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        everything = RecordsToDelete(-1)
+        partitions = [TopicPartition(topic.name, n) for topic in TOPICS for n in range(topic.partitions)]
+        await admin.delete_records(dict.fromkeys(partitions, everything))
+    finally:
+        await admin.close()
 
 
 async def dead_letters(

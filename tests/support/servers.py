@@ -26,6 +26,7 @@ from shared.errors import Unavailable
 KAFKA_IMAGE = os.environ.get("CQM_KAFKA_IMAGE", "apache/kafka:4.3.0")
 START_SECONDS = 90.0
 MONGO_IMAGE = os.environ.get("CQM_MONGO_IMAGE", "mongo:7.0")
+GIVEN = "given by CQM_KAFKA and CQM_MONGO"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def choose_servers(folder: Path) -> Iterator[Servers]:
     kafka, mongo = os.environ.get("CQM_KAFKA"), os.environ.get("CQM_MONGO")
     with ExitStack() as stack:
         if kafka and mongo:
-            servers = Servers("given by CQM_KAFKA and CQM_MONGO", kafka, mongo)
+            servers = Servers(GIVEN, kafka, mongo)
         elif _docker_has_images():
             servers = _containers(stack, PortBook(folder / "ports.json"))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 from hypothesis import HealthCheck, settings
@@ -77,6 +77,21 @@ MOVES: dict[str, st.SearchStrategy[AnyAction]] = {
 assert MOVES.keys() == set(get_args(ActionName))
 
 
+class Hand(NamedTuple):
+    """Who acts, whether only as the case allows, how many versions behind, and how often they click."""
+
+    actor: str
+    fits: bool
+    behind: int
+    clicks: int
+
+
+HANDS = st.builds(
+    Hand, st.sampled_from(PEOPLE), st.sampled_from([True] * 9 + [False]), st.sampled_from([0] * 14 + [1]),
+    st.sampled_from([1, 1, 2]),
+)  # fmt: skip
+
+
 class AnAfternoon(RuleBasedStateMachine):
     """The desk (the code) and the model, side by side."""
 
@@ -119,24 +134,26 @@ class AnAfternoon(RuleBasedStateMachine):
         )  # fmt: skip
 
     @precondition(lambda self: self.model.cases)
-    @rule(
-        data=st.data(), which=NUMBERS, actor=st.sampled_from(PEOPLE), odd=st.integers(0, 9),
-        twice=st.booleans(), stale=st.integers(0, 19),
-    )  # fmt: skip
-    def somebody_acts(
-        self, data: st.DataObject, which: int, actor: str, odd: int, twice: bool, stale: int
-    ) -> None:
-        """Mostly what is legal (`odd`: anything), and mostly by who has seen the newest version."""
+    @rule(data=st.data(), which=NUMBERS, hands=st.lists(HANDS, min_size=1, max_size=8))
+    def people_work_on_a_case(self, data: st.DataObject, which: int, hands: list[Hand]) -> None:
+        """Mostly they do what is legal, and mostly they have seen the newest version."""
         case_id = self._case(which)
-        legal = sorted(LEGAL[self.model.cases[case_id]["status"]])
-        move = data.draw(MOVES[data.draw(st.sampled_from(legal if legal and odd else sorted(MOVES)))])
-        if isinstance(move, actions.Merge):
-            move = actions.Merge(str(self._case(int(move.into))))
-        key = f"k{len(self.desk.told)}" if twice else ""
-        version = self.desk.shelf.cases[case_id].case.version - (stale == 0)
-        expected = "stale" if stale == 0 else self._expected(case_id, move)
-        for _ in range(1 + twice):
-            assert self._outcome(case_id, Asked(move, Principal(actor), version, key)) == expected
+        for hand in hands:
+            legal = sorted(LEGAL[self.model.cases[case_id]["status"]])
+            move = data.draw(
+                MOVES[data.draw(st.sampled_from(legal if legal and hand.fits else sorted(MOVES)))]
+            )
+            if isinstance(move, actions.Merge):
+                move = actions.Merge(str(self._case(int(move.into))))
+            self._do(case_id, move, hand)
+            self.cases_are_as_the_model_says()
+
+    def _do(self, case_id: UUID, move: AnyAction, hand: Hand) -> None:
+        key = f"k{len(self.desk.told)}" if hand.clicks > 1 else ""
+        version = self.desk.shelf.cases[case_id].case.version - hand.behind
+        expected = "stale" if hand.behind else self._expected(case_id, move)
+        for _ in range(hand.clicks):
+            assert self._outcome(case_id, Asked(move, Principal(hand.actor), version, key)) == expected
 
     def _expected(self, case_id: UUID, move: AnyAction) -> str:
         said = {name: getattr(move, name) for name in move.__struct_fields__}

@@ -15,6 +15,7 @@ from services.routing.api.views import (
     case_answer,
     found,
     shown,
+    shown_briefly,
     shown_history,
 )
 from services.routing.store import CaseStore, Outcome
@@ -25,6 +26,7 @@ from shared.principal import Principal
 from shared.problem import Fault, Problem
 from shared.query import only
 
+RELATED = 20
 Filter = Annotated[str | None, Query(max_length=200)]
 _PARAMETERS = (
     "status", "priority", "department", "owner", "category", "customer_id", "feedback_id", "opened_from",
@@ -39,9 +41,13 @@ def case_routes(store: CaseStore, guard: type[APIRoute]) -> APIRouter:
 
     @router.get("/cases/{identity}", tags=["cases"])
     async def get_case(identity: str, request: Request) -> Response:
-        """A case by id or by reference; ETag is its version."""
+        """A case by id or by reference; ETag is its version. `related` are the newest other cases of the same
+        product batch and of the same supplier."""
         who: Principal = request.state.principal
-        return case_answer(await found(store, identity, who), who)
+        file = await found(store, identity, who)
+        related = await store.related(file.case, narrowed(who, None), RELATED)
+        brief = {name: [shown_briefly(one) for one in files] for name, files in related.items()}
+        return case_answer(file, who, related=brief)
 
     @router.get("/cases/{identity}/timeline", tags=["cases"])
     async def timeline(identity: str, request: Request) -> Response:

@@ -80,9 +80,15 @@ def forbidden(error: Forbidden) -> Problem:
     return Problem(403, str(error), roles=error.roles, allowed_actions=error.allowed)
 
 
-def case_answer(file: CaseFile, who: Principal) -> Response:
-    """A case, with its version as ETag."""
-    return answer(shown(file, who), headers={"ETag": f'"{file.case.version}"'})
+def case_answer(file: CaseFile, who: Principal, **beside: Any) -> Response:
+    """A case, with its version as ETag; `beside` stands in it, too."""
+    return answer(shown(file, who) | beside, headers={"ETag": f'"{file.case.version}"'})
+
+
+def shown_briefly(file: CaseFile) -> dict[str, Any]:
+    """What another case says of this one."""
+    names = ("id", "reference", "status", "priority", "category", "department", "opened_at")
+    return {name: getattr(file.case, name) for name in names}
 
 
 def answer(content: Any, headers: dict[str, str] | None = None) -> Response:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from pymongo import ASCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
 from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
@@ -27,10 +27,13 @@ from services.routing.store.documents import (
 )
 from services.routing.store.listing import Wanted
 from shared.codec import Outgoing
+from shared.events import Case
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
 
 _outbox = msgspec.msgpack.Decoder(list[Outgoing])
 MOST_OF_CUSTOMERS = 20_000
+ORIGINS = {"batch": "product.batch", "supplier": "supplier_id"}
+"""Where what a case is about came from: cases that have it in common may have one cause."""
 State = Literal["recorded", "case", "joined", "dead"]
 
 
@@ -72,6 +75,14 @@ class CaseStore:
         indexes = [
             *listing.indexes(),
             IndexModel("reference", unique=True),
+            *(
+                IndexModel(
+                    [(origin, ASCENDING), ("_id", DESCENDING)],
+                    partialFilterExpression={origin: {"$gt": ""}},
+                    name=f"of one {origin}",
+                )
+                for origin in ORIGINS.values()
+            ),
             IndexModel(
                 [
                     ("books.waiting", ASCENDING),
@@ -229,6 +240,21 @@ class CaseStore:
                 if len(files) >= limit:
                     break
         return files
+
+    async def related(
+        self, case: Case, departments: Sequence[str] | None, limit: int
+    ) -> dict[str, list[CaseFile]]:
+        """The newest other cases of the same product batch and of the same supplier, in these departments."""
+        found = {}
+        of_case = {"batch": case.product.batch, "supplier": case.supplier_id}
+        for name, value in of_case.items():
+            query: Document = {ORIGINS[name]: {"$eq": value, "$gt": ""}, "_id": {"$ne": case.id}}
+            if departments is not None:
+                query["department"] = {"$in": list(departments)}
+            with driver_errors():
+                cursor = self._cases.find(query).sort("_id", -1).limit(limit) if value else None
+                found[name] = [file_of(document) async for document in cursor] if cursor else []
+        return found
 
     async def history(self, case_id: UUID) -> list[Entry]:
         """All versions of a case in order."""

@@ -30,6 +30,7 @@ _STATUSES, _PRIORITIES = list(get_args(Status)), list(get_args(Priority))
 _BY = ("owner", "category", "department")
 """Fields with indexes of their own, those with the fewest cases each first."""
 _CUSTOMER = "customer"
+_MERGED_VALUES = 200 // (len(_STATUSES) * len(_PRIORITIES))
 
 
 class Place(NamedTuple):
@@ -112,7 +113,12 @@ def _beyond(moment: str, direction: int, after: Place) -> Document:
 def _index(fields: Mapping[str, Any], moment: str) -> str:
     if "customer.id" in fields:
         return _CUSTOMER
-    return _name(next((by for by in _BY if by in fields), None), moment)
+    return _name(next((by for by in _BY if by in fields and _is_few(fields[by])), None), moment)
+
+
+def _is_few(value: Any) -> bool:
+    """Whether one walk per value can be merged with those per status and priority: MongoDB merges 200."""
+    return not isinstance(value, Mapping) or len(value["$in"]) <= _MERGED_VALUES
 
 
 def _name(by: str | None, moment: str) -> str:
