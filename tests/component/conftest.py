@@ -12,8 +12,8 @@ from tests.support.servers import GIVEN, Servers
 
 @pytest.fixture(scope="module", autouse=True)
 async def topics_are_left_empty(servers: Servers) -> AsyncIterator[None]:
-    """A new service reads a topic from its beginning: what one module said, bombs and poison among it, would be
-    read again by every service of the modules after it, and stop some. A cluster that was given is not touched.
+    """A new service reads a topic from its beginning: what one module said, bombs and poison among it, would
+    be read again by every service of the modules after it, and stop some. A given cluster is not touched.
     """
     yield
     if servers.kind != GIVEN:
