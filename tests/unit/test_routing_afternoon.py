@@ -101,7 +101,7 @@ class AnAfternoon(RuleBasedStateMachine):
         self.model = Afternoon(OFFICES[0])
         self.heard: dict[int, FeedbackReceived] = {}
 
-    @initialize(batch=st.lists(complaints(), min_size=5, max_size=12))
+    @initialize(batch=st.lists(complaints(), min_size=8, max_size=16))
     def the_morning(self, batch: list[dict[str, Any]]) -> None:
         """Nobody begins with an empty desk."""
         self.customers_speak(batch=batch, at_once=False)

@@ -144,6 +144,14 @@ def test_a_full_department_does_not_read_its_queue_unless_something_comes_back()
     assert may_give(there, {}, [])
 
 
+def test_a_full_department_reads_its_queue_when_a_case_has_become_lighter() -> None:
+    there, full = roster(member("chen", capacity=3)), {"chen": Seat(load=3)}
+    lighter = case_file(
+        Books(counted=Counted("logistics", "chen", 3)), status="assigned", owner="chen", priority="P3"
+    )
+    assert may_give(there, full, [lighter])
+
+
 def counted(owner: str, weight: int = 1, **fields: Any) -> CaseFile:
     """An open case that the pool counts."""
     books = Books(counted=Counted("logistics", owner, weight))
