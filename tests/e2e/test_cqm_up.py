@@ -246,7 +246,7 @@ async def test_what_runs_is_told_by_ps_status_logs_topics_and_doctor(up: Running
     ps = (await up.cqm("ps", "--json")).json
     assert ps["state"] == "ready"
     names = [process["name"] for process in ps["processes"]]
-    assert names == ["kafka", "mongo", "intake", "routing", "sla", "analytics"]
+    assert names == ["kafka", "mongo", "preloader", "intake", "routing", "sla", "analytics"]
     assert all(process["resident_bytes"] > 2**20 for process in ps["processes"])
     for command in (("ps",), ("status",), ("topics",), ("logs", "routing"), ("kpi",), ("doctor",)):
         done = await up.cqm(*command)

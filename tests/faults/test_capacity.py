@@ -41,7 +41,7 @@ from tests.support.witness import Witness, witnessing
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
-CASES = int(os.environ.get("CQM_CAPACITY_CASES", "3000"))
+CASES = int(os.environ.get("CQM_CAPACITY_CASES", "600"))
 PEOPLE, CAPACITY, REPLICAS = 50, 10, 4
 DEPARTMENTS = ("service", "logistics", "quality")
 CATEGORIES = ("service.billing", "service.attitude", "logistics.late", "logistics.damage", "quality.defect")
