@@ -201,15 +201,16 @@ def on_assignment_requested(
 def decide_assignments(
     batch: Batch[AssignmentRequested], turns: list[Turn], policy: Policy
 ) -> Decision[Changes]:
-    """Every department of the batch gives out what waits, by one writer at a time."""
+    """Every department of the batch gives out what waits, by one writer at a time; one that lets a case go
+    and one that takes it may both be among them."""
     changes, events = Changes(), []
     for turn in turns:
-        taken = take(turn, policy, batch.now)
+        for file in (*turn.asked, *turn.waiting):
+            changes.before.setdefault(file.case.id, file.case.version)
+        taken = take(turn.after(changes.files), policy, batch.now)
         events += taken.events
         if len(turn.asked) >= QUEUE_PAGE and taken.done.files:  # there may be more of them
             events.append(ask_for_roster(turn.roster.department, policy.version, batch.now, turn.cause))
-        for file in (*turn.asked, *turn.waiting):
-            changes.before.setdefault(file.case.id, file.case.version)
         _keep_turn(changes, turn, taken)
     return Decision(changes, events)
 

@@ -6,7 +6,7 @@ It is taken by whoever writes the department's pool: for requests, and for cases
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -32,6 +32,12 @@ class Turn:
     cause: Cause
     heir: Heir | None = None
     causes: Mapping[UUID, Cause] = field(default_factory=dict)
+
+    def after(self, earlier: Mapping[UUID, CaseFile]) -> Turn:
+        """The same turn over cases that turns before it, in the same transaction, have already changed."""
+        asked = [earlier.get(file.case.id, file) for file in self.asked]
+        waiting = [earlier.get(file.case.id, file) for file in self.waiting]
+        return replace(self, asked=asked, waiting=waiting)
 
 
 class Taken(NamedTuple):
