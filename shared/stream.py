@@ -148,8 +148,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         A batch that waits for a server that is away is left where it is: the fence says what of it was done.
         """
         self.processor.draining.set()
-        if self._claiming is not None:
-            self._claiming.cancel()
+        self._stop_claiming()
         try:
             async with asyncio.timeout(BATCH_DEADLINE_SECONDS), self._busy:
                 await self.commit()
@@ -240,8 +239,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Let the batch in flight end before the partitions go: its records are not delivered twice."""
-        if self._claiming is not None:
-            self._claiming.cancel()
+        self._stop_claiming()
         try:
             async with asyncio.timeout(self.pace.session_timeout * 0.8), self._busy:
                 await self.commit()
@@ -256,10 +254,16 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if self.consumer is not None and assigned:
             self.consumer.pause(*assigned)
         metrics.STREAM_REBALANCES.labels(self.group).inc()
+        if self.processor.draining.is_set():
+            return  # a rebalance that was under way: whoever leaves takes nothing any more
         self.unclaimed = set(assigned)
         self.out_of_range.clear()
         self.processor.stopped.clear()
         self._claiming = asyncio.create_task(self._claim_all(sorted(assigned)))
+
+    def _stop_claiming(self) -> None:
+        if self._claiming is not None:
+            self._claiming.cancel()
 
     async def _claim_all(self, assigned: list[TopicPartition]) -> None:
         """All at once, between two batches, so that a replica that takes over has no backlog in its way."""

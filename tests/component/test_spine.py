@@ -194,6 +194,20 @@ async def test_two_replicas_share_the_partitions_and_nothing_is_doubled_when_one
         assert len(counts) == 3 * COUNT  # said again after a take-over is allowed: the ids are the same
 
 
+async def test_who_leaves_claims_nothing_that_a_rebalance_under_way_still_assigns(
+    servers: Servers, prefix: str
+) -> None:
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, _),
+    ):
+        (stream,) = service.streams
+        assigned = await eventually(lambda: stream.held)
+        await stream.drain()
+        await stream.on_partitions_assigned(assigned)
+        assert not stream.unclaimed, "somebody goes on claiming after the service has closed"
+
+
 async def test_a_zombie_with_an_old_epoch_is_fenced(servers: Servers, prefix: str) -> None:
     async with (
         topic_of_its_own(servers.kafka, 1) as topic,
