@@ -1,6 +1,7 @@
 # Everything a developer or a newcomer types. `make` alone lists it.
 #   PYTHON=/path/to/python3.12   the interpreter .venv is made with (otherwise the first fitting one on PATH)
 #   ARGS="..."                   passed on to the program behind up, test and bench
+#   WORKERS=2                    processes that share the suite, each with a Kafka and a MongoDB of its own
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +11,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?=
 ARGS ?=
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -31,7 +33,7 @@ install: $(VENV)/.run ## make .venv with `cqm` in it
 ##@ Develop
 .PHONY: test
 test: $(VENV)/.dev ## the whole suite, on a real Kafka and a real MongoDB
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## format, lint, types, compose file

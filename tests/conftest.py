@@ -7,17 +7,19 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.saying import Saying, say
 from tests.support.servers import Servers, choose_servers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Saying(config))
 
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """A real Kafka with CQM's topics and a real MongoDB: given ones, containers, or embedded ones."""
     with choose_servers(tmp_path_factory.mktemp("servers")) as chosen:
-        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"servers: {chosen.kind} - kafka {chosen.kafka}, mongodb {chosen.mongo}")
+        say(request.config, f"servers: {chosen.kind} - kafka {chosen.kafka}, mongodb {chosen.mongo}")
         yield chosen
 
 

@@ -73,11 +73,18 @@ def write_json(value: Any) -> None:
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A plain table; `right` names the columns of numbers."""
+    """A plain table; `right` names the columns of numbers. What identifies a row stands in the first column
+    and stays whole in the narrowest terminal, because it is what the next command is given."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    for place, column in enumerate(columns):
         number = column in right
-        made.add_column(column, justify="right" if number else "left", no_wrap=number)
+        whole = number or place == 0
+        made.add_column(
+            column,
+            justify="right" if number else "left",
+            no_wrap=whole,
+            overflow="ignore" if whole else "fold",
+        )
     return made
 
 

@@ -20,6 +20,7 @@ from shared.policy import Policy, load_policy
 from tests.support.faults import Cluster, policy_of_seconds
 from tests.support.load import Load
 from tests.support.oracle import violations
+from tests.support.saying import say
 from tests.support.witness import Witness, witnessing
 
 
@@ -68,14 +69,7 @@ async def preloader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[P
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """A line of figures in the terminal."""
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-
-    def line(text: str) -> None:
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"  {request.node.name}: {text}")
-
-    return line
+    return lambda text: say(request.config, f"  {request.node.name}: {text}")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from deploy.commands.addresses import Addresses
 from deploy.commands.api import Api
@@ -15,7 +16,7 @@ from deploy.commands.cluster import Cluster, FoundTopic, compare
 from deploy.commands.kpi import bar, show_figure, span_text, value_text
 from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
 from deploy.commands.status import statuses
-from deploy.commands.terminal import Failure
+from deploy.commands.terminal import Failure, table
 from deploy.local.folder import DataFolder
 from shared.topics import FEEDBACK, TOPICS
 
@@ -27,6 +28,15 @@ from shared.topics import FEEDBACK, TOPICS
 )  # fmt: skip
 def test_a_figure_is_written_in_its_unit(value: float | None, unit: str, text: str) -> None:
     assert value_text(value, unit) == text
+
+
+def test_what_identifies_a_row_and_its_figures_stay_whole_in_a_narrow_terminal() -> None:
+    shown = table("id", "name", "scopes", "n", right=("n",))
+    shown.add_row("2vkhq6fkn526", "a shop with a long name", "feedback:write activity:write imports", "1,000")
+    console = Console(width=40)
+    with console.capture() as captured:
+        console.print(shown)
+    assert "2vkhq6fkn526" in captured.get() and "1,000" in captured.get()
 
 
 def test_spans_take_the_largest_unit_that_fits() -> None:
