@@ -9,9 +9,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from services.routing.domain import opening
-from services.routing.domain.assignment import Seat, gone, may_give
+from services.routing.domain.assignment import Seat, gone, search
 from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
-from services.routing.domain.escalation import obey
+from services.routing.domain.escalation import obey, remember
 from services.routing.domain.roster import Absence, closed, heir, roster
 from services.routing.domain.turn import Taken, Turn, take
 from services.routing.store import CaseStore, Changes, Outcome
@@ -190,8 +190,8 @@ def on_assignment_requested(
             there = roster(current, department, batch.now, absences)
             if left := gone(there, seats):
                 found += await store.open_cases_of_owners(department, left, QUEUE_PAGE, session)
-            room = department in others or may_give(there, seats, found)
-            waiting = await store.waiting(department, QUEUE_PAGE, session) if room else []
+            wanted = search(there, seats, found, current.load, others=department in others)
+            waiting = [] if wanted.is_idle else await store.waiting(wanted, QUEUE_PAGE, session)
             turns.append(Turn(there, seats, found, waiting, causes[department]))
         return turns, current
 
@@ -209,7 +209,7 @@ def decide_assignments(
             changes.before.setdefault(file.case.id, file.case.version)
         taken = take(turn.after(changes.files), policy, batch.now)
         events += taken.events
-        if len(turn.asked) >= QUEUE_PAGE and taken.done.files:  # there may be more of them
+        if max(len(turn.asked), len(turn.waiting)) >= QUEUE_PAGE and taken.done.files:  # there may be more
             events.append(ask_for_roster(turn.roster.department, policy.version, batch.now, turn.cause))
         _keep_turn(changes, turn, taken)
     return Decision(changes, events)
@@ -252,11 +252,14 @@ def decide_escalations(batch: Batch[Event], files: dict[UUID, CaseFile], policy:
             continue
         person = policy.people.get(file.case.owner)
         step = obey(file, escalation, backup=person.backup or "" if person else "", now=batch.now)
-        if step is None:
+        after = step.file if step else remember(file, escalation)
+        if after is file:
             continue
-        current[step.file.case.id] = step.file
-        _keep(changes, step, files[step.file.case.id].case.version)
-        case = step.file.case
-        events.append(tell(step, cause))
-        events.append(ask_for_assignment(case.department, case, "escalated", batch.now, cause))
+        case = after.case
+        current[case.id] = changes.files[case.id] = after
+        changes.before[case.id] = files[case.id].case.version
+        if step is not None:
+            changes.entries.append(step.entry)
+            events.append(tell(step, cause))
+            events.append(ask_for_assignment(case.department, case, "escalated", batch.now, cause))
     return Decision(changes, events)

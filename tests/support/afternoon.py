@@ -252,16 +252,16 @@ class Afternoon:
 
     def escalate(self, which: Any, action: str, identity: Any, now: datetime) -> None:
         one = self.cases[which]
-        if identity in self.obeyed or one["status"] in ENDED:
+        if identity in self.obeyed:
+            return
+        self.obeyed.add(identity)
+        if one["status"] in ENDED:
             return
         if action == "raise_priority" and one["priority"] != "P1":
             _next(one, now, priority=f"P{int(one['priority'][1]) - 1}")
         elif action == "reassign" and one["owner"]:
             backup = self.office["people"].get(one["owner"], {}).get("backup", "")
             self._release(one, now, avoid=one["owner"], prefer=backup)
-        else:
-            return
-        self.obeyed.add(identity)
 
     def _release(self, one: Matter, now: datetime, **books: str) -> None:
         at = max(now, one["updated"])

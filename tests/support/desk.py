@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from services.routing.actions import Actions, Asked, Done, NoSuchCase, events_of
-from services.routing.domain.assignment import Seat
+from services.routing.domain.assignment import Search, Seat
 from services.routing.domain.case_file import CaseFile, Entry, ask_for_roster
 from services.routing.domain.roster import Absence
 from services.routing.handlers import on_assignment_requested, on_escalation_raised, on_feedback_received
@@ -70,8 +70,8 @@ class Shelf:
     ) -> list[CaseFile]:
         return [file for file in self._open(department=department) if file.case.owner in owners]
 
-    async def waiting(self, department: str, limit: int, session: Session) -> list[CaseFile]:
-        return [file for file in self._open(department=department) if file.books.waiting]
+    async def waiting(self, search: Search, limit: int, session: Session) -> list[CaseFile]:
+        return [file for file in self._open(department=search.department) if file.books.waiting]
 
     async def pools(self, departments: Iterable[str], session: Session) -> dict[str, dict[str, Seat]]:
         return {name: self.seats[name] for name in departments if name in self.seats}

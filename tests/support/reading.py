@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import NotLeaderForPartitionError
 
 from shared.dead_letters import letter_facts
 from shared.mongo import Mongo
 from shared.topics import DEAD_LETTERS, TOPICS, Topic
 from tests.support.servers import Servers
+
+FORGET_SECONDS = 20.0
 
 
 async def read_topic(kafka: str, topic: str) -> list[Any]:
@@ -32,7 +36,13 @@ async def forget_all(kafka: str) -> None:
     try:
         everything = RecordsToDelete(-1)
         partitions = [TopicPartition(topic.name, n) for topic in TOPICS for n in range(topic.partitions)]
-        await admin.delete_records(dict.fromkeys(partitions, everything))
+        async with asyncio.timeout(FORGET_SECONDS):
+            while True:
+                try:
+                    await admin.delete_records(dict.fromkeys(partitions, everything))
+                    return
+                except NotLeaderForPartitionError:  # topics that were just made have none for a moment
+                    await asyncio.sleep(0.1)
     finally:
         await admin.close()
 

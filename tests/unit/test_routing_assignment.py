@@ -21,7 +21,7 @@ from services.routing.domain.assignment import (
     choose,
     dissolve,
     give_by_hand,
-    may_give,
+    search,
     settle,
 )
 from services.routing.domain.case_file import Books, CaseFile, Counted
@@ -136,12 +136,28 @@ def test_who_lost_a_case_by_escalation_does_not_get_it_back_and_the_backup_comes
     assert choose(case_file(Books(avoid="chen")), there, pool, 1, NOW) == "liu"
 
 
+def looked_for(
+    there: Roster, seats: dict[str, Seat], *asked: CaseFile, others: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """The priorities of one more case by who could take it."""
+    found = search(there, seats, asked, WEIGHTS, others=others)
+    return {taker.member.id: taker.priorities for taker in found.takers}
+
+
 def test_a_full_department_does_not_read_its_queue_unless_something_comes_back() -> None:
     there, full = roster(member("chen", capacity=1)), {"chen": Seat(load=1)}
-    assert not may_give(there, full, [case_file()])
+    assert search(there, full, [case_file()], WEIGHTS, others=False).is_idle
     ended = case_file(Books(counted=Counted("logistics", "chen", 1)), status="resolved", owner="chen")
-    assert may_give(there, full, [ended])
-    assert may_give(there, {}, [])
+    assert looked_for(there, full, ended) == {"chen": ("P3", "P4")}
+    assert looked_for(there, {}) == {"chen": ("P3", "P4")}
+
+
+def test_only_priorities_that_would_still_fit_are_looked_for_in_the_queue() -> None:
+    there = roster(member("chen", capacity=3), member("zhao", capacity=2), member("liu", capacity=1))
+    assert looked_for(there, {"liu": Seat(load=1)}) == {
+        "chen": ("P1", "P2", "P3", "P4"),
+        "zhao": ("P2", "P3", "P4"),
+    }
 
 
 def test_a_full_department_reads_its_queue_when_a_case_has_become_lighter() -> None:
@@ -149,7 +165,7 @@ def test_a_full_department_reads_its_queue_when_a_case_has_become_lighter() -> N
     lighter = case_file(
         Books(counted=Counted("logistics", "chen", 3)), status="assigned", owner="chen", priority="P3"
     )
-    assert may_give(there, full, [lighter])
+    assert "chen" in looked_for(there, full, lighter)
 
 
 def counted(owner: str, weight: int = 1, **fields: Any) -> CaseFile:
@@ -193,8 +209,15 @@ def test_a_case_goes_round_the_backups_once_and_then_waits() -> None:
 
 
 def test_an_empty_department_with_a_backup_looks_at_its_queue() -> None:
-    assert may_give(roster(backup="service"), {}, [])
-    assert not may_give(roster(), {}, [])
+    assert not search(roster(backup="service"), {}, [], WEIGHTS, others=False).is_idle
+    assert search(roster(), {}, [], WEIGHTS, others=True).is_idle
+
+
+def test_what_nobody_could_do_is_looked_for_when_people_have_changed() -> None:
+    full = {"chen": Seat(load=5)}
+    assert search(roster(member("chen"), backup="service"), full, [], WEIGHTS, others=False).is_idle
+    found = search(roster(member("chen"), backup="service"), full, [], WEIGHTS, others=True)
+    assert found.backup == "service" and not found.takers
 
 
 def test_the_cases_of_a_department_that_left_the_policy_go_to_its_heir_and_its_pool_is_emptied() -> None:

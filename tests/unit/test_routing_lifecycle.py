@@ -30,7 +30,7 @@ from services.routing.domain.action_types import (
     name_of,
 )
 from services.routing.domain.case_file import Books, CaseFile, entry_hash
-from services.routing.domain.escalation import obey
+from services.routing.domain.escalation import obey, remember
 from services.routing.domain.lifecycle import (
     LEGAL,
     Evidence,
@@ -287,3 +287,12 @@ def test_a_closed_case_and_a_p1_have_nothing_to_obey() -> None:
     assert obey(closed, raised(closed, "reassign"), backup="", now=LATER) is None
     top = case_file(status="assigned", owner="chen", priority="P1")
     assert obey(top, raised(top, "raise_priority"), backup="", now=LATER) is None
+
+
+def test_an_escalation_that_found_nothing_to_do_does_nothing_when_it_comes_again() -> None:
+    top = case_file(status="assigned", owner="chen", priority="P1")
+    asked = raised(top, "raise_priority")
+    kept = remember(top, asked)
+    assert kept.case is top.case and remember(kept, asked) is kept
+    lowered = CaseFile(msgspec.structs.replace(kept.case, priority="P3"), kept.books)
+    assert obey(lowered, asked, backup="", now=LATER) is None

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
-from services.routing.domain.assignment import Seat
+from services.routing.domain.assignment import Search, Seat
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
 from services.routing.domain.roster import Absence
-from services.routing.store import listing
+from services.routing.store import listing, queue
 from services.routing.store.documents import (
     BSON_TYPES,
     case_document,
@@ -143,12 +143,9 @@ class CaseStore:
         found = self._absences.find({}, session=session)
         return {d["_id"]: Absence(d["start"], d["end"]) async for d in found}
 
-    async def waiting(self, department: str, limit: int, session: Session) -> list[CaseFile]:
-        """The queue of a department, most urgent first, then oldest."""
-        query = {"department": department, "books.waiting": True}
-        found = (
-            self._cases.find(query, session=session).sort([("priority", 1), ("opened_at", 1)]).limit(limit)
-        )
+    async def waiting(self, search: Search, limit: int, session: Session) -> list[CaseFile]:
+        """What of a department's queue a turn is looking for, most urgent first, then oldest."""
+        found = self._cases.find(queue.query_of(search), session=session).sort(queue.ORDER).limit(limit)
         return [file_of(document) async for document in found]
 
     async def queues(self, session: Session) -> set[str]:

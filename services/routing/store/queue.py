@@ -1,0 +1,46 @@
+"""The part of a department's queue that a turn can do something with, as one question to MongoDB.
+
+However long the queue is, what nobody may be given does not stand in the way of what somebody may.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from services.routing.domain.assignment import Member, Search
+from shared.mongo import Document
+
+ORDER = [("priority", 1), ("opened_at", 1)]
+
+
+def query_of(search: Search) -> Document:
+    """Cases that wait in the department and that a taker could be given, or that go to the backup."""
+    ways = _able((taker.member, taker.priorities) for taker in search.takers)
+    if search.backup:
+        could = _able((member, None) for member in search.members)
+        nobody = {"$nor": could} if could else {}
+        ways.append({"books.passed": {"$ne": search.backup}, **nobody})
+    return {"department": search.department, "books.waiting": True, "$or": ways}
+
+
+def _able(members: Iterable[tuple[Member, tuple[str, ...] | None]]) -> list[Document]:
+    """One condition for all who can do the same; absent fields are defaults (shared.events.Case)."""
+    alike: defaultdict[tuple[frozenset[str], frozenset[str], tuple[str, ...] | None], list[str]]
+    alike = defaultdict(list)
+    for member, priorities in members:
+        alike[member.skills, member.languages, priorities].append(member.id)
+    return [_condition(*what, names) for what, names in alike.items()]
+
+
+def _condition(
+    skills: frozenset[str], languages: frozenset[str], priorities: tuple[str, ...] | None, names: list[str]
+) -> Document:
+    asks: Document = {"skills": {"$not": {"$elemMatch": {"$nin": sorted(skills)}}}}
+    if languages:
+        asks["language"] = {"$in": [*sorted(languages), "other", None]}
+    if priorities is not None:
+        asks["priority"] = {"$in": list(priorities)}
+    if len(names) == 1:  # of several, one at least has not just lost the case
+        asks["books.avoid"] = {"$ne": names[0]}
+    return asks
