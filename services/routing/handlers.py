@@ -9,9 +9,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from services.routing.domain import opening
-from services.routing.domain.assignment import Seat, gone, search
+from services.routing.domain.assignment import Seat, gone
 from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
 from services.routing.domain.escalation import obey, remember
+from services.routing.domain.queue import search
 from services.routing.domain.roster import Absence, closed, heir, roster
 from services.routing.domain.turn import Taken, Turn, take
 from services.routing.store import CaseStore, Changes, Outcome

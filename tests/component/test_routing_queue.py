@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from services.routing.domain.assignment import Search, Taker, could
+from services.routing.domain.assignment import could
 from services.routing.domain.case_file import Books, CaseFile
+from services.routing.domain.queue import Search, Taker
 from services.routing.store import CaseStore
 from services.routing.store.documents import case_document
 from shared.mongo import Mongo

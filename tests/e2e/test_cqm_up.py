@@ -13,10 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
+from deploy.local.instance import running_instance
 from deploy.local.ports import is_free
 from shared import ids
 from tests.support.recompute import NYC311, feedback_volume, mapped
@@ -255,6 +258,29 @@ async def test_what_runs_is_told_by_ps_status_logs_topics_and_doctor(up: Running
     findings = {one["check"]: one for one in (await up.cqm("doctor", "--json")).json["findings"]}
     assert len(findings) >= 10
     assert {one["state"] for one in findings.values()} <= {"ok", "note"}
+
+
+async def test_verify_reads_every_history_again_and_names_what_was_altered_or_removed(up: Running) -> None:
+    whole = await up.cqm("verify", "--json")
+    assert whole.code == 0, whole.out
+    assert whole.json["cases"] >= 1000 and whole.json["flaws"] == []
+    case = (await all_cases(up))[0]["id"]
+    with MongoClient[dict[str, Any]](running_instance(up.folder).mongo, uuidRepresentation="standard") as client:
+        history = client.get_database("cqm_routing").case_history
+        first, second = history.find({"case_id": UUID(case)}).sort("_id", 1).limit(2)
+        history.update_one({"_id": first["_id"]}, {"$set": {"change.actor": "somebody else"}})
+        history.delete_one({"_id": second["_id"]})
+        try:
+            found = await up.cqm("verify", "--audit", "--json")
+            said = await up.cqm("verify", "--audit")
+        finally:
+            history.insert_one(second)
+            history.replace_one({"_id": first["_id"]}, first)
+    flaws = {(flaw["case_id"], flaw["version"], flaw["fault"]) for flaw in found.json["flaws"]}
+    assert found.code == said.code == 1
+    assert {(case, 1, "altered"), (case, 2, "removed")} <= flaws and {flaw[0] for flaw in flaws} == {case}
+    assert case in said.out and "altered" in said.out
+    assert (await up.cqm("verify")).code == 0
 
 
 async def test_an_import_goes_on_by_itself_when_kafka_is_killed(up: Running, tmp_path: Path) -> None:

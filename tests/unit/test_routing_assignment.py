@@ -21,11 +21,11 @@ from services.routing.domain.assignment import (
     choose,
     dissolve,
     give_by_hand,
-    search,
     settle,
 )
 from services.routing.domain.case_file import Books, CaseFile, Counted
 from services.routing.domain.lifecycle import Evidence, act
+from services.routing.domain.queue import search
 from tests.support.cases import NOW, POLICY, WEIGHTS, case_file, member, roster, weigh
 
 

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
 
-from services.routing.domain.assignment import Search, Seat
+from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
+from services.routing.domain.queue import Search
 from services.routing.domain.roster import Absence
 from services.routing.store import listing, queue
 from services.routing.store.documents import (

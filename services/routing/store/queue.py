@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from services.routing.domain.assignment import Member, Search
+from services.routing.domain.assignment import Member
+from services.routing.domain.queue import Search
 from shared.mongo import Document
 
 ORDER = [("priority", 1), ("opened_at", 1)]
