@@ -265,7 +265,9 @@ async def test_verify_reads_every_history_again_and_names_what_was_altered_or_re
     assert whole.code == 0, whole.out
     assert whole.json["cases"] >= 1000 and whole.json["flaws"] == []
     case = (await all_cases(up))[0]["id"]
-    with MongoClient[dict[str, Any]](running_instance(up.folder).mongo, uuidRepresentation="standard") as client:
+    with MongoClient[dict[str, Any]](
+        running_instance(up.folder).mongo, uuidRepresentation="standard"
+    ) as client:
         history = client.get_database("cqm_routing").case_history
         first, second = history.find({"case_id": UUID(case)}).sort("_id", 1).limit(2)
         history.update_one({"_id": first["_id"]}, {"$set": {"change.actor": "somebody else"}})
