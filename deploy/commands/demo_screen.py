@@ -10,7 +10,7 @@ from typing import Any
 from deploy.commands.addresses import Addresses, folder_option
 from deploy.commands.demo_reading import Picture
 from deploy.commands.kpi import show_figure
-from deploy.commands.terminal import line, out, plain, table
+from deploy.commands.terminal import line, out, plain, program, table
 
 FIRST_ESCALATIONS = 5
 TEXT = "刚收到的快递箱子压坏了，里面的杯子全碎了，请尽快处理。"
@@ -148,10 +148,11 @@ def next_steps(addresses: Addresses) -> None:
     line(f"  {addresses.url('sla')}/v1/overdue")
     line(f"  {addresses.url('analytics')}/v1/kpis/first_response_time?by=department")
     folder = folder_option(addresses.folder)
+    width = len(f"{program()} import FILE.csv --mapping MAPPING.yaml{folder}") + 3
     for command, what in (
-        ("cqm kpi feedback_volume --by category", "a figure, in the terminal"),
-        ("cqm status", "what is ready, and what waits"),
-        ("cqm import FILE.csv --mapping MAPPING.yaml", "data of your own"),
-        ("cqm doctor", "what is well, and what is not"),
+        ("kpi feedback_volume --by category", "a figure, in the terminal"),
+        ("status", "what is ready, and what waits"),
+        ("import FILE.csv --mapping MAPPING.yaml", "data of your own"),
+        ("doctor", "what is well, and what is not"),
     ):
-        line(f"  {command + folder:<{46 + len(folder)}} {what}")
+        line(f"  {f'{program()} {command}{folder}':<{width}} {what}")

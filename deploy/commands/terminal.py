@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -86,6 +88,15 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
             overflow="ignore" if whole else "fold",
         )
     return made
+
+
+def program() -> str:
+    """How `cqm` is called from this shell: by its name where the path leads to this one, else by its file."""
+    mine, found = Path(sys.argv[0]), shutil.which("cqm")
+    if mine.name != "cqm" or (found is not None and Path(found).samefile(mine)):
+        return "cqm"
+    near = os.path.relpath(mine)
+    return shlex.quote(str(mine.absolute()) if near.startswith("..") else near)
 
 
 def plain(text: Any) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from deploy.commands.addresses import folder_option, of_instance
 from deploy.commands.telling import Telling
-from deploy.commands.terminal import USAGE, DataDir, Failure, line, note, run, tell_error
+from deploy.commands.terminal import USAGE, DataDir, Failure, line, note, program, run, tell_error
 from deploy.local.folder import default_data_dir
 from deploy.local.instance import Instance
 
@@ -101,7 +101,7 @@ async def _attached(plan: Plan, demo: bool) -> None:
         await _tell(instance, demo)
         line()
         line(f"CQM is running here, as process {os.getpid()}, until it is stopped.", "bold")
-        stop = f"cqm down{folder_option(instance.data_dir)}"
+        stop = f"{program()} down{folder_option(instance.data_dir)}"
         line(f"Ctrl-C, or `{stop}` elsewhere, drains and stops it; the data stay.")
 
     with Telling() as say:
@@ -118,7 +118,7 @@ async def _detached(plan: Plan, demo: bool) -> None:
     await _tell(instance, demo)
     line()
     line(f"CQM is running in the background, as process {instance.pid}.", "bold")
-    line(f"`cqm down{folder_option(instance.data_dir)}` drains and stops it; the data stay.")
+    line(f"`{program()} down{folder_option(instance.data_dir)}` drains and stops it; the data stay.")
 
 
 def _begin(plan: Plan) -> None:
@@ -164,8 +164,8 @@ def _next_steps(instance: Instance) -> None:
     line("Try next", "bold")
     line(f"  {complaint_curl(instance.url('intake'))}")
     line(f"  curl '{instance.url('routing')}/v1/cases?department=logistics'")
-    line(f"  cqm demo{folder}     1,000 real requests, their owners, escalations and figures")
-    line(f"  cqm status{folder}   what is ready, and what waits")
+    line(f"  {program()} demo{folder}     1,000 real requests, their owners, escalations and figures")
+    line(f"  {program()} status{folder}   what is ready, and what waits")
 
 
 def complaint_curl(intake: str) -> str:

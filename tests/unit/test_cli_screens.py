@@ -16,7 +16,7 @@ from deploy.commands.cluster import Cluster, FoundTopic, compare
 from deploy.commands.kpi import bar, show_figure, span_text, value_text
 from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
 from deploy.commands.status import statuses
-from deploy.commands.terminal import Failure, table
+from deploy.commands.terminal import Failure, program, table
 from deploy.local.folder import DataFolder
 from shared.topics import FEEDBACK, TOPICS
 
@@ -37,6 +37,24 @@ def test_what_identifies_a_row_and_its_figures_stay_whole_in_a_narrow_terminal()
     with console.capture() as captured:
         console.print(shown)
     assert "2vkhq6fkn526" in captured.get() and "1,000" in captured.get()
+
+
+def test_what_a_screen_says_to_type_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, elsewhere = tmp_path / ".venv" / "bin", tmp_path / "else" / "where"
+    for folder in (here, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "cqm").write_text("#!/bin/sh\n")
+        (folder / "cqm").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [".venv/bin/cqm", "up"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program() == ".venv/bin/cqm"
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert program() == ".venv/bin/cqm", "another one is on the path"
+    monkeypatch.setenv("PATH", str(here))
+    assert program() == "cqm"
+    monkeypatch.setattr("sys.argv", ["/usr/bin/pytest"])
+    assert program() == "cqm"
 
 
 def test_spans_take_the_largest_unit_that_fits() -> None:
