@@ -1,5 +1,7 @@
 """Rules as an index: the answer is that of asking each condition in turn, for any policy and any feedback."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,7 +73,9 @@ def asked_in_turn(conditions: list[Expression | None], values: Values) -> int | 
 
 @settings(max_examples=400)
 @given(POLICY, st.booleans(), st.lists(FEEDBACK, min_size=1, max_size=6))
-def test_the_index_answers_as_asking_in_turn(conditions, with_last, feedbacks):
+def test_the_index_answers_as_asking_in_turn(
+    conditions: list[Expression | None], with_last: bool, feedbacks: list[dict[str, Any]]
+) -> None:
     rules = [*conditions, None] if with_last else conditions
     index = FirstMatch(rules)
     for feedback in (*feedbacks, {}, *feedbacks):  # remembered ones, too
@@ -82,22 +86,25 @@ def test_the_index_answers_as_asking_in_turn(conditions, with_last, feedbacks):
     "condition",
     ["kind == 'a'", "kind in ['a', 'b'] && product.model == 'M1'", "category.startsWith('a') || kind == 'a'"],
 )
-def test_a_condition_of_plain_tests_is_never_evaluated(condition, monkeypatch):
+def test_a_condition_of_plain_tests_is_never_evaluated(
+    condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rules = FirstMatch([compile_expression(condition), None])
     monkeypatch.setattr(Expression, "evaluate", lambda *_: pytest.fail("evaluated"))
     assert rules.index(Values({"kind": "a", "product.model": "M1"})) == 0
     assert rules.index(Values({"kind": "c"})) == 1
 
 
-def test_only_what_a_test_leaves_possible_is_evaluated(monkeypatch):
+def test_only_what_a_test_leaves_possible_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     of_models = [f"product.model == 'M{number}' && text.contains('x')" for number in range(100)]
-    rules, asked = FirstMatch([*map(compile_expression, of_models), None]), []
+    rules = FirstMatch([*map(compile_expression, of_models), None])
+    asked: list[str] = []
     monkeypatch.setattr(Expression, "evaluate", lambda self, _: asked.append(self.text))
     assert rules.index(Values({"product.model": "M7", "text": "y"})) == 100
     assert asked == [of_models[7]]
 
 
-def test_what_is_remembered_of_values_is_bounded():
+def test_what_is_remembered_of_values_is_bounded() -> None:
     rules = FirstMatch([compile_expression("category.startsWith('a')"), None])
     for number in range(10_000):
         assert rules.index(Values({"category": f"a{number}"})) == 0
