@@ -17,7 +17,7 @@ from services.routing.domain.roster import Absence, closed, heir, roster
 from services.routing.domain.turn import Taken, Turn, take
 from services.routing.store import CaseStore, Changes, Outcome
 from shared.errors import ConflictError
-from shared.events import AssignmentRequested, EscalationRaised, Event, FeedbackReceived
+from shared.events import AssignmentReason, AssignmentRequested, EscalationRaised, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Emit, Handler, Received, Refusal
 from shared.mongo import Session
 from shared.policy import Policy, opens, read
@@ -27,7 +27,7 @@ QUEUE_PAGE = 1000
 
 
 class Desk(NamedTuple):
-    """A department whose pool this replica writes and whose queue is empty: its cases get owners at once."""
+    """A department whose pool this replica writes and whose queue is empty: its turn is taken at once."""
 
     seats: dict[str, Seat]
     absences: Mapping[str, Absence]
@@ -40,6 +40,13 @@ class Known(NamedTuple):
     outcomes: dict[UUID, Outcome]
     cases: list[CaseFile]
     desks: Mapping[str, Desk] = {}
+
+
+class Ask(NamedTuple):
+    """Why a department's pool has to look at a case, and what that is due to."""
+
+    reason: AssignmentReason
+    cause: Cause
 
 
 def nowhere(department: str) -> bool:
@@ -84,7 +91,7 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
     outcomes = dict(known.outcomes)
     cases = opening.KnownCases(known.cases, policy)
     stored = {file.case.id: file.case.version for file in known.cases}
-    opened: dict[UUID, Cause] = {}
+    asked: dict[UUID, Ask] = {}
     for received in batch.records:
         feedback = received.event
         earlier = outcomes.get(feedback.id)
@@ -100,44 +107,43 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
             cases.put(step.file)
             _keep(changes, step, stored.get(step.file.case.id))
             events.append(tell(step, received.cause))
-            if outcome.state == "case":
-                opened[step.file.case.id] = received.cause
-            elif before is not None and step.file.case.id not in opened:
-                events += _ask_again(before, step.file, batch.now, received.cause)
-    events += _give_or_ask(opened, changes, known.desks, policy, batch.now)
+            if (reason := _due(before, step.file)) is not None:
+                asked.setdefault(step.file.case.id, Ask(reason, received.cause))
+    events += _give_or_ask(asked, changes, known.desks, policy, batch.now)
     return Decision(changes, events, refused)
 
 
+def _due(before: CaseFile | None, after: CaseFile) -> AssignmentReason | None:
+    """Why the pool has to look at a case: it is new, or evidence reopened it or made it graver."""
+    if before is None:
+        return "opened"
+    if after.is_open and not before.is_open:
+        return "reopened"
+    return "escalated" if after.case.priority != before.case.priority else None
+
+
 def _give_or_ask(
-    opened: Mapping[UUID, Cause], changes: Changes, desks: Mapping[str, Desk], policy: Policy, now: datetime
+    asked: Mapping[UUID, Ask], changes: Changes, desks: Mapping[str, Desk], policy: Policy, now: datetime
 ) -> list[Emit]:
-    """Owners for the batch's new cases: at once where the department's desk is here, else by its writer."""
+    """Owners for the batch's cases: at once where the department's desk is here, else by its writer."""
     events: list[Emit] = []
     here: defaultdict[str, list[CaseFile]] = defaultdict(list)
-    for case_id, cause in opened.items():
+    for case_id, (reason, cause) in asked.items():
         file = changes.files[case_id]
         department = file.case.department
         if department in desks:
             here[department].append(file)
         else:
-            events.append(ask_for_assignment(department, file.case, "opened", now, cause))
+            events.append(ask_for_assignment(department, file.case, reason, now, cause))
+    causes = {case_id: ask.cause for case_id, ask in asked.items()}
     for department, files in here.items():
-        desk, cause = desks[department], opened[files[0].case.id]
+        desk, cause = desks[department], causes[files[0].case.id]
         there = roster(policy, department, now, desk.absences)
-        turn = Turn(there, desk.seats, files, [], cause, causes=opened)
+        turn = Turn(there, desk.seats, files, [], cause, causes=causes)
         taken = take(turn, policy, now)
         _keep_turn(changes, turn, taken)
         events += taken.events
     return events
-
-
-def _ask_again(before: CaseFile, after: CaseFile, now: datetime, cause: Cause) -> list[Emit]:
-    """Evidence that reopened a case, or made it graver, is the pool's business."""
-    if after.is_open and not before.is_open:
-        return [ask_for_assignment(after.case.department, after.case, "reopened", now, cause)]
-    if after.case.priority != before.case.priority:
-        return [ask_for_assignment(after.case.department, after.case, "escalated", now, cause)]
-    return []
 
 
 def _place(

@@ -4,8 +4,9 @@ from shared.policy import wording
 from shared.policy.decision import Judgement, Reading, judge, opens, read
 from shared.policy.durations import Business, Percent, Wall
 from shared.policy.explain import Explanation, explain
-from shared.policy.expressions import Expression, ExpressionError, FirstMatch, compile_expression
+from shared.policy.expressions import Expression, ExpressionError, compile_expression
 from shared.policy.fields import Context, Values, case_context, feedback_context
+from shared.policy.first_match import FirstMatch
 from shared.policy.load import Policy, PolicyError, build_calendar, check, check_contents, load_policy
 from shared.policy.models import (
     PRIORITIES,

@@ -13,8 +13,9 @@ import msgspec
 
 from shared.calendar import Calendar, CalendarError
 from shared.policy.check import check_compared, check_document
-from shared.policy.expressions import Expression, ExpressionError, FirstMatch, compile_expression
+from shared.policy.expressions import Expression, ExpressionError, compile_expression
 from shared.policy.fields import CASE_FIELDS, FEEDBACK_FIELDS, FieldKind
+from shared.policy.first_match import FirstMatch
 from shared.policy.models import CalendarSpec, Category, PolicyDocument, Raise
 from shared.policy.policy import Policy, Raci, Raises, Raising
 from shared.policy.source import Keys, Source

@@ -15,7 +15,7 @@ import cel
 from shared.policy.cel_text import ExpressionError, read_cel
 from shared.policy.fields import FEEDBACK_FIELDS, FEW_VALUES, NUMBERS, Context, FieldKind, Values
 
-__all__ = ["Expression", "ExpressionError", "FirstMatch", "compile_expression"]
+__all__ = ["Expression", "ExpressionError", "compile_expression"]
 
 _REMEMBERED = 4096
 _NOT_COMPUTABLE = (TypeError, ValueError, KeyError, RuntimeError, ArithmeticError)
@@ -117,31 +117,3 @@ def _prove(expression: Expression, fields: Mapping[str, FieldKind]) -> None:
 
 def _sample(path: str, kind: FieldKind) -> object:
     return {"number": 5, "time": _NOON, "text": "text"}[kind]
-
-
-class FirstMatch:
-    """Ordered conditions, first match wins; None is a condition that always holds."""
-
-    def __init__(self, conditions: Sequence[Expression | None]) -> None:
-        self.conditions = tuple(conditions)
-        self._paths = tuple(dict.fromkeys(p for c in self.conditions if c for p in c.paths))
-        self._remember = FEW_VALUES.issuperset(self._paths)
-        self._key = _Key(self._paths)
-        self._answers: dict[tuple[object, ...], int | None] = {}
-
-    def index(self, context: Context) -> int | None:
-        """Position of the first condition that holds, None when none does."""
-        if not self._remember:
-            return self._search(context)
-        key = self._key(context)
-        if key not in self._answers:
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[key] = self._search(context)
-        return self._answers[key]
-
-    def _search(self, context: Context) -> int | None:
-        for index, condition in enumerate(self.conditions):
-            if condition is None or condition.evaluate(context):
-                return index
-        return None

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.calendar import Calendar
 from shared.events import Priority
-from shared.policy.expressions import Expression, FirstMatch
+from shared.policy.expressions import Expression
 from shared.policy.fields import Context
+from shared.policy.first_match import FirstMatch
 from shared.policy.models import (
     PRIORITIES,
     Cases,

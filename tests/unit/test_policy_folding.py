@@ -84,5 +84,21 @@ def test_compatible_forms_and_cases_fold_to_the_same(text):
     assert fold(text.casefold()) == fold(text)
 
 
+def by_the_book(text: str) -> str:
+    """The rule without its shortcuts."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    for sign in "\u2018\u2019\u02bc":
+        text = text.replace(sign, "'")
+    pairs = read_table(TABLE_FILE.read_text(encoding="utf-8"))
+    return " ".join("".join(pairs.get(character, character) for character in text).split())
+
+
+@given(
+    st.text(st.one_of(st.characters(), st.sampled_from("，！（\u3000 \tＡａé\u0301ǰ\u2019ﬁ①\uff9e壞了aA")))
+)
+def test_the_shortcuts_change_nothing(text):
+    assert fold(text) == by_the_book(text)
+
+
 if __name__ == "__main__":
     TABLE_FILE.write_text(table(), encoding="utf-8")
