@@ -6,7 +6,7 @@ Each check is a function over the validated document that reports to the source,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from shared.policy.check_order import check_order
 from shared.policy.check_staff import check_staff
@@ -16,6 +16,9 @@ from shared.policy.fields import FEEDBACK_FIELDS, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
 from shared.policy.source import Keys, Source
 from shared.public_holidays import decreed_until
+
+_AHEAD = timedelta(days=60)
+"""Times promised in December end in January, and a year's decree comes in the autumn before."""
 
 
 def check_document(
@@ -114,7 +117,7 @@ def _holiday_decrees(document: PolicyDocument, source: Source, today: date) -> N
     for name, calendar in document.calendars.items():
         for index, entry in enumerate(calendar.holidays):
             until = None if entry[:1].isdigit() else decreed_until(entry)
-            if until is not None and until < today.year:
+            if until is not None and until < (today + _AHEAD).year:
                 reason = f"make-up working days are known until {until}; give later ones under `overrides`"
                 source.report(("calendars", name, "holidays", index), reason, warning=True)
 
