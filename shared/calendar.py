@@ -72,7 +72,7 @@ class Calendar:
         day: int | None = None,
     ) -> None:
         self.time_zone = time_zone
-        self._zone = parse_zone(time_zone)
+        self.zone = parse_zone(time_zone)
         pauses = parse_weekly(breaks or {}, "breaks")
         self._week = tuple(map(without, parse_weekly(weekly), pauses))
         self._usual = self._week[usual_day(self._week)]
@@ -259,7 +259,7 @@ class Calendar:
 
     def _offset(self, day: date) -> int:
         """Microseconds that the local clock is ahead of UTC at the first midnight of a day."""
-        ahead = datetime.combine(day, time(), self._zone).utcoffset()
+        ahead = datetime.combine(day, time(), self.zone).utcoffset()
         assert ahead is not None, "a zone of the IANA database has an offset"
         return ahead // _MICROSECOND
 
@@ -267,7 +267,7 @@ class Calendar:
         """A local wall time in UTC. fold=0 is the rule for clock changes: later in a gap, first of two."""
         days, rest = divmod(seconds, DAY_SECONDS)
         wall = datetime.combine(day + timedelta(days=days), time(rest // 3600, rest // 60 % 60))
-        return _microseconds(wall.replace(tzinfo=self._zone).astimezone(UTC))
+        return _microseconds(wall.replace(tzinfo=self.zone).astimezone(UTC))
 
 
 def _microseconds(at: datetime) -> int:
