@@ -17,6 +17,7 @@ from deploy.commands import (
     logs,
     policy,
     running,
+    sla,
     status,
     token,
     topics,
@@ -27,7 +28,9 @@ from deploy.commands.terminal import FINDING, Failure, tell_error
 from deploy.local.errors import LocalError
 from shared.errors import CQMError
 
-COMMANDS = (up, running, logs, demo, importing, status, kpi, policy, verify, form, token, topics, doctor)
+COMMANDS = (
+    up, running, logs, demo, importing, status, kpi, sla, policy, verify, form, token, topics, doctor,
+)  # fmt: skip
 
 
 def build() -> typer.Typer:

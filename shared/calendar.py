@@ -6,6 +6,7 @@ Rules that the examples leave open:
   seconds, `elapsed_microseconds` is exact and adds up.
 - A wall time that a clock change skips is moved forward by the length of the gap (02:30 is 03:30), for a
   closing time too; an ambiguous one is the first. What then overlaps counts once.
+- Years are laid out when first asked for, in one unbroken run; after that every question is a bisection.
 - Which rule decides a day: an override, else a holiday given as a date, else a make-up working day of a
   country (the hours of the weekday it stands for), else a public holiday, else `weekly` less `breaks`.
 """
@@ -16,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Literal
 
 from shared.opening_hours import (
     DAY_SECONDS,
@@ -33,14 +34,17 @@ from shared.opening_hours import (
 )
 from shared.public_holidays import parse_holidays, year_off
 
-__all__ = ["FIRST_YEAR", "LAST_YEAR", "Calendar", "CalendarError", "NoWorkingTime"]
+__all__ = ["FIRST_YEAR", "LAST_YEAR", "Calendar", "CalendarError", "NoWorkingTime", "Rule"]
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = _EPOCH.toordinal()
 _SECOND = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
 _HORIZON = 366 * DAY_SECONDS * _SECOND
 
 CalendarError = HoursError
+Rule = Literal["override", "holiday", "make-up", "public holiday", "weekly"]
 
 
 class NoWorkingTime(ValueError):
@@ -50,30 +54,12 @@ class NoWorkingTime(ValueError):
         super().__init__("the calendar has no working time in the next 366 days")
 
 
-class _Year(NamedTuple):
-    """Working time of one local year, in microseconds since 1970 UTC; `done[i]` is the work up to ends[i]."""
-
-    begin: int
-    end: int
-    starts: list[int]
-    ends: list[int]
-    done: list[int]
-
-    @property
-    def work(self) -> int:
-        return self.done[-1] if self.done else 0
-
-    def before(self, at: int) -> int:
-        """Work of this year before `at`."""
-        index = bisect_right(self.starts, at) - 1
-        return self.done[index] - max(self.ends[index] - at, 0) if index >= 0 else 0
-
-
 class Calendar:
-    """Working time of one team. Years are laid out when first asked for; after that all is a bisection.
+    """Working time of one team.
 
     `day` is the length of one business day (`1bd`) in seconds, else the most common daily total of
-    `weekly`. Raises CalendarError (with the path of the part) for what cannot be read.
+    `weekly`. Raises CalendarError (with the path of the part) for what cannot be read. Not for several
+    threads at once.
     """
 
     def __init__(
@@ -86,7 +72,7 @@ class Calendar:
         day: int | None = None,
     ) -> None:
         self.time_zone = time_zone
-        self._zone = parse_zone(time_zone)
+        self.zone = parse_zone(time_zone)
         pauses = parse_weekly(breaks or {}, "breaks")
         self._week = tuple(map(without, parse_weekly(weekly), pauses))
         self._usual = self._week[usual_day(self._week)]
@@ -96,7 +82,15 @@ class Calendar:
             for key, hours in (overrides or {}).items()
         }
         self.day_seconds = total(self._usual) if day is None else day
-        self._years: dict[int, _Year] = {}
+        # The local years that are laid out, and the UTC microseconds from the first one's begin to the
+        # last one's end. Interval n is worked from starts[n] to ends[n], and done[n] is the work up to its
+        # end, counted from an origin that stays; _far are the intervals after more than 366 idle days.
+        self._years = range(0)
+        self._begin = self._end = self._origin = 0
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._done: list[int] = []
+        self._far: list[int] = []
 
     @property
     def works_weekly(self) -> bool:
@@ -109,19 +103,8 @@ class Calendar:
             raise ValueError("a business duration is not negative")
         if seconds == 0:
             return self.next_working(start)
-        at = _microseconds(start)
-        number, year = self._year_of(start, at)
-        need, idle_since = seconds * _SECOND + year.before(at), at
-        while need > year.work:
-            need -= year.work
-            idle_since = max(idle_since, year.ends[-1]) if year.ends else idle_since
-            number, year = number + 1, self._year(number + 1)
-            if year.begin - idle_since > _HORIZON or (
-                year.starts and max(year.starts[0] - idle_since, 0) > _HORIZON
-            ):
-                raise NoWorkingTime
-        index = bisect_left(year.done, need)
-        return _moment(year.ends[index] - (year.done[index] - need))
+        moment = _microseconds(start)
+        return self._reached(self._worked(moment) + seconds * _SECOND, moment)
 
     def elapsed(self, start: datetime, end: datetime) -> int:
         """Whole seconds of work from start to end, rounded down; 0 when end is not after start."""
@@ -132,85 +115,159 @@ class Calendar:
         begin, until = _microseconds(start), _microseconds(end)
         if until <= begin:
             return 0
-        first, year = self._year_of(start, begin)
-        last, last_year = self._year_of(end, until)
-        done = last_year.before(until) - year.before(begin)
-        if first == last:
-            return done
-        return done + sum(self._year(number).work for number in range(first, last))
+        return self._worked(until) - self._worked(begin)
+
+    def worked(self, at: datetime) -> int:
+        """Microseconds of work before `at`, from an origin of this object's own: differences are work."""
+        return self._worked(_microseconds(at))
+
+    def reached(self, work: int, since: datetime) -> datetime:
+        """First moment at which `worked` is `work`, more than at `since`. Raises NoWorkingTime."""
+        return self._reached(work, _microseconds(since))
 
     def next_working(self, at: datetime) -> datetime:
         """`at` itself when it is worked, else the next opening; UTC. Raises NoWorkingTime."""
         moment = _microseconds(at)
-        number, year = self._year_of(at, moment)
-        while True:
-            index = bisect_right(year.ends, moment)
-            if index < len(year.ends):
-                opening = max(year.starts[index], moment)
-                if opening - moment > _HORIZON:
-                    raise NoWorkingTime
-                return _moment(opening)
-            if year.end - moment > _HORIZON:
-                raise NoWorkingTime
-            number, year = number + 1, self._year(number + 1)
+        self._lay_out(moment)
+        while (index := bisect_right(self._ends, moment)) == len(self._ends):
+            self._lay_out_another(moment)
+        opening = max(self._starts[index], moment)
+        if opening - moment > _HORIZON:
+            raise NoWorkingTime
+        return _moment(opening)
 
     def is_working(self, at: datetime) -> bool:
         """Whether `at` lies in working time; openings belong to it, closings do not."""
         moment = _microseconds(at)
-        _, year = self._year_of(at, moment)
-        index = bisect_right(year.starts, moment) - 1
-        return index >= 0 and moment < year.ends[index]
+        self._lay_out(moment)
+        index = bisect_right(self._starts, moment) - 1
+        return index >= 0 and moment < self._ends[index]
 
     def hours_on(self, day: date) -> Hours:
         """Working intervals of one local date, in seconds since its midnight."""
+        return self.rule_on(day)[1]
+
+    def rule_on(self, day: date) -> tuple[Rule, Hours]:
+        """What decides a local date, and its working intervals."""
         if (override := self._overrides.get(day)) is not None:
-            return override
+            return "override", override
         if day in self._off:
-            return ()
+            return "holiday", ()
         for country in self.countries:
             makeup = year_off(country, day.year).makeup
             if day in makeup:
                 weekday = makeup[day]
-                return (self._week[weekday] if weekday is not None else ()) or self._usual
+                return "make-up", (self._week[weekday] if weekday is not None else ()) or self._usual
         if any(day in year_off(country, day.year).days_off for country in self.countries):
-            return ()
-        return self._week[day.weekday()]
+            return "public holiday", ()
+        return "weekly", self._week[day.weekday()]
 
-    def _year_of(self, at: datetime, moment: int) -> tuple[int, _Year]:
-        """The local year that holds a moment; the zone moves it by one from the year that is written."""
-        number = at.year
-        year = self._year(number)
-        while moment >= year.end:
-            number, year = number + 1, self._year(number + 1)
-        while moment < year.begin:
-            number, year = number - 1, self._year(number - 1)
-        return number, year
+    def _worked(self, moment: int) -> int:
+        if not self._begin <= moment < self._end:
+            self._lay_out(moment)
+        index = bisect_right(self._starts, moment) - 1
+        if index < 0:
+            return self._origin
+        left = self._ends[index] - moment
+        return self._done[index] - left if left > 0 else self._done[index]
 
-    def _year(self, number: int) -> _Year:
-        year = self._years.get(number)
-        if year is None:
-            year = self._years[number] = self._laid_out(number)
-        return year
+    def _reached(self, work: int, since: int) -> datetime:
+        done = self._done
+        while not done or done[-1] < work:
+            self._lay_out_another(since)
+        index = bisect_left(done, work)
+        if self._far:
+            self._refuse_idle_year(since, index)
+        return _moment(self._ends[index] - done[index] + work)
 
-    def _laid_out(self, number: int) -> _Year:
+    def _refuse_idle_year(self, since: int, last: int) -> None:
+        for far in self._far:
+            if far <= last and self._starts[far] > since:
+                idle_since = max(since, self._ends[far - 1]) if far else since
+                if self._starts[far] - idle_since > _HORIZON:
+                    raise NoWorkingTime
+
+    def _lay_out(self, moment: int) -> None:
+        """All years from those that are there to the one that holds the moment."""
+        if not self._years:
+            self._append(_moment(moment).year)
+        while moment >= self._end:
+            self._append(self._years.stop)
+        while moment < self._begin:
+            self._prepend(self._years.start - 1)
+
+    def _lay_out_another(self, since: int) -> None:
+        """The year after the last one, unless more than 366 days since `since` were idle up to there."""
+        idle_since = max(since, self._ends[-1]) if self._ends else since
+        if self._end - idle_since > _HORIZON:
+            raise NoWorkingTime
+        self._append(self._years.stop)
+
+    def _append(self, number: int) -> None:
+        begin, end, spans = self._laid_out(number)
+        if not self._years:
+            self._begin, self._years = begin, range(number, number)
+        known, done = len(self._starts), self._done[-1] if self._done else self._origin
+        self._starts += [start for start, _ in spans]
+        self._ends += [stop for _, stop in spans]
+        self._done += list(accumulate((stop - start for start, stop in spans), initial=done))[1:]
+        self._years, self._end = range(self._years.start, number + 1), end
+        self._far += self._after_an_idle_year(known)
+
+    def _prepend(self, number: int) -> None:
+        begin, _, spans = self._laid_out(number)
+        self._origin -= sum(stop - start for start, stop in spans)
+        done = accumulate((stop - start for start, stop in spans), initial=self._origin)
+        self._starts[:0] = [start for start, _ in spans]
+        self._ends[:0] = [stop for _, stop in spans]
+        self._done[:0] = list(done)[1:]
+        self._years, self._begin = range(number, self._years.stop), begin
+        self._far = self._after_an_idle_year(0)
+
+    def _after_an_idle_year(self, first: int) -> list[int]:
+        starts, ends = self._starts, self._ends
+        return [
+            index
+            for index in range(first, len(starts))
+            if starts[index] - (ends[index - 1] if index else self._begin) > _HORIZON
+        ]
+
+    def _laid_out(self, number: int) -> tuple[int, int, Hours]:
+        """When a local year begins and ends, and its working time in order."""
         if not FIRST_YEAR - 1 <= number <= LAST_YEAR + 1:
             raise NoWorkingTime if number > LAST_YEAR else CalendarError("start", "times begin in 1970")
         begin, end = self._utc(date(number, 1, 1), 0), self._utc(date(number + 1, 1, 1), 0)
-        pieces = []
+        spans: list[tuple[int, int]] = []
         day = date(number, 1, 1)
+        offset = self._offset(day)
         while day.year == number:
-            pieces += [(self._utc(day, open_), self._utc(day, close)) for open_, close in self.hours_on(day)]
-            day += timedelta(days=1)
-        spans = merged((max(start, begin), min(stop, end)) for start, stop in pieces if start < stop)
-        starts, ends = [span[0] for span in spans], [span[1] for span in spans]
-        done = list(accumulate(stop - start for start, stop in spans))
-        return _Year(begin, end, starts, ends, done)
+            following = day + timedelta(days=1)
+            before, offset = offset, self._offset(following)
+            if before == offset:  # no clock change on this day
+                midnight = (day.toordinal() - _EPOCH_DAY) * DAY_SECONDS * _SECOND - offset
+                spans += [
+                    (midnight + opens * _SECOND, midnight + closes * _SECOND)
+                    for opens, closes in self.hours_on(day)
+                ]
+            else:
+                spans += [
+                    (self._utc(day, opens), self._utc(day, closes)) for opens, closes in self.hours_on(day)
+                ]
+            day = following
+        clipped = ((max(start, begin), min(stop, end)) for start, stop in spans)
+        return begin, end, merged(span for span in clipped if span[0] < span[1])
+
+    def _offset(self, day: date) -> int:
+        """Microseconds that the local clock is ahead of UTC at the first midnight of a day."""
+        ahead = datetime.combine(day, time(), self.zone).utcoffset()
+        assert ahead is not None, "a zone of the IANA database has an offset"
+        return ahead // _MICROSECOND
 
     def _utc(self, day: date, seconds: int) -> int:
         """A local wall time in UTC. fold=0 is the rule for clock changes: later in a gap, first of two."""
         days, rest = divmod(seconds, DAY_SECONDS)
         wall = datetime.combine(day + timedelta(days=days), time(rest // 3600, rest // 60 % 60))
-        return _microseconds(wall.replace(tzinfo=self._zone).astimezone(UTC))
+        return _microseconds(wall.replace(tzinfo=self.zone).astimezone(UTC))
 
 
 def _microseconds(at: datetime) -> int:

@@ -40,7 +40,7 @@ ChangeType = Literal[
     "noted", "held", "resumed", "transferred", "prioritised", "resolved", "reopened", "merged",
     "cancelled", "closed", "released",
 ]  # fmt: skip
-Target = Literal["first_response", "update", "resolution"]
+Target = Literal["first_response", "update", "resolution", "ola"]
 Verdict = Literal["met", "breached"]
 EscalationAction = Literal[
     "remind_owner", "notify_supervisor", "notify_head", "notify", "reassign", "raise_priority"
@@ -149,15 +149,31 @@ class Hold(Contract, frozen=True, kw_only=True):
     end: Moment | None = None
 
 
+class Answer(Contract, frozen=True, kw_only=True):
+    """A customer message that waited from `start` until the public reply or the resolution at `end`."""
+
+    start: Moment
+    end: Moment
+
+
+class Formerly(Contract, frozen=True, kw_only=True):
+    """The department and the priority that the case had until `end`."""
+
+    department: str
+    priority: Priority
+    end: Moment
+
+
 class Case(Contract, frozen=True, kw_only=True):
     """The unit of responsibility, whole and compact, as of `version`.
 
     Whoever keeps the highest version per case converges under duplicates, reordering and gaps: all
     moments that a clock or a figure needs are in here, none has to be collected from earlier events.
     `opened_at` is when the customer first spoke (the past, for an import). `unanswered_since` is the
-    oldest customer message without a public reply. `holds` are in order of their start. `consulted` and
-    `informed` are departments and people of the policy's RACI table; responsible is the owner. `satisfied`
-    is what the customer said of the solution when the case was closed.
+    oldest customer message without a public reply; `answers` are the newest that had one, in order, of
+    `answered` in all. `formerly` is in order of its ends, `holds` of their start. `consulted` and `informed`
+    are departments and people of the policy's RACI table; responsible is the owner. `satisfied` is what the
+    customer said of the solution when the case was closed.
     """
 
     id: UUID
@@ -197,6 +213,9 @@ class Case(Contract, frozen=True, kw_only=True):
     acknowledged_at: Moment | None = None
     first_reply_at: Moment | None = None
     unanswered_since: Moment | None = None
+    answers: tuple[Answer, ...] = ()
+    answered: int = 0
+    formerly: tuple[Formerly, ...] = ()
     resolved_at: Moment | None = None
     closed_at: Moment | None = None
     holds: tuple[Hold, ...] = ()

@@ -15,7 +15,14 @@ Kind = Literal[
     "removed_event", "removed_property", "changed_type", "new_required", "no_longer_required",
     "narrowed_enum", "widened_enum", "changed_constraint", "changed_default",
 ]  # fmt: skip
-CONSUMERS_FIRST: frozenset[tuple[str, str]] = frozenset()
+CONSUMERS_FIRST: frozenset[tuple[str, str]] = frozenset(
+    {
+        # said only once a policy names an `ola`, which is written after every service has been renewed
+        ("cqm.sla.target_breached.v1", "target"),
+        ("cqm.sla.target_finished.v1", "target"),
+        ("cqm.sla.escalation_raised.v1", "target"),
+    }
+)
 """Widened enumerations that were agreed to, as (event type, path of the field).
 
 Consumers read strictly, so an old one dead-letters a value that it does not know. An entry here says: the

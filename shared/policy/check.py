@@ -6,7 +6,7 @@ Each check is a function over the validated document that reports to the source,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from shared.policy.check_order import check_order
 from shared.policy.check_staff import check_staff
@@ -14,8 +14,12 @@ from shared.policy.check_words import check_words
 from shared.policy.expressions import Expression
 from shared.policy.fields import FEEDBACK_FIELDS, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
+from shared.policy.sla_models import Step
 from shared.policy.source import Keys, Source
 from shared.public_holidays import decreed_until
+
+_AHEAD = timedelta(days=60)
+"""Times promised in December end in January, and a year's decree comes in the autumn before."""
 
 
 def check_document(
@@ -85,12 +89,30 @@ def _sla(document: PolicyDocument, source: Source) -> None:
     for index, entry in enumerate(document.sla):
         keys: Keys = ("sla", index)
         _known(source, (*keys, "calendar"), entry.calendar, document.calendars, "calendar")
-        for target in entry.escalate:
-            if target not in entry.targets:
+        for target, steps in entry.escalate.items():
+            promised = (
+                any(one.ola for one in document.departments.values())
+                if target == "ola"
+                else (target in entry.targets)
+            )
+            if not promised:
                 source.report((*keys, "escalate", target), "has steps but no target")
+            for number, step in enumerate(steps):
+                _recipients(document, (*keys, "escalate", target, number, "to"), step, source)
     _unique(source, "sla", [entry.name for entry in document.sla])
     if not document.sla or document.sla[-1].when.strip() != "true":
         source.report(("sla",), 'no last entry `when: "true"`: other cases run without clocks', warning=True)
+
+
+def _recipients(document: PolicyDocument, keys: Keys, step: Step, source: Source) -> None:
+    """An address is somebody outside; a person and a role must be there."""
+    roles = {role for person in document.people.values() for role in person.roles}
+    for index, to in enumerate(step.to):
+        if to.startswith("role:"):
+            if to.removeprefix("role:") not in roles:
+                source.report((*keys, index), f"nobody has the role '{to.removeprefix('role:')}'")
+        elif "@" not in to:
+            _known(source, (*keys, index), to, document.people, "person")
 
 
 def _gaps(document: PolicyDocument, conditions: Sequence[Expression | None], source: Source) -> None:
@@ -102,6 +124,10 @@ def _gaps(document: PolicyDocument, conditions: Sequence[Expression | None], sou
             missing = [p for p in PRIORITIES if p not in times and (p in named or not named)]
             if missing:
                 source.report(("sla", index, "targets", target), f"no target for {', '.join(missing)}")
+    for name, department in document.departments.items():
+        missing = [p for p in PRIORITIES if p not in department.ola]
+        if department.ola and missing:
+            source.report(("departments", name, "ola"), f"no ola for {', '.join(missing)}")
 
 
 def _join(document: PolicyDocument, source: Source) -> None:
@@ -114,7 +140,7 @@ def _holiday_decrees(document: PolicyDocument, source: Source, today: date) -> N
     for name, calendar in document.calendars.items():
         for index, entry in enumerate(calendar.holidays):
             until = None if entry[:1].isdigit() else decreed_until(entry)
-            if until is not None and until < today.year:
+            if until is not None and until < (today + _AHEAD).year:
                 reason = f"make-up working days are known until {until}; give later ones under `overrides`"
                 source.report(("calendars", name, "holidays", index), reason, warning=True)
 

@@ -69,11 +69,14 @@ class CalendarSpec(Part):
 
 
 class Department(Part):
+    """`ola`: within which business time of its calendar the department is done with a case."""
+
     name: Text
     head: Name | None = None
     supervisor: Name | None = None
     calendar: Name
     backup: Name | None = None
+    ola: dict[Priority, Business] = {}
 
 
 class Away(Part):

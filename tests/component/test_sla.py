@@ -21,7 +21,7 @@ from shared.topics import CASES
 from tests.support.apps import Running, running_app
 from tests.support.reading import begin_at_the_end
 from tests.support.servers import Servers
-from tests.support.sla import ORGANISATION, case
+from tests.support.sla import ORGANISATION, ROUTING, case
 from tests.support.spine import eventually
 
 QUICK = """
@@ -40,7 +40,7 @@ sla:
 
 async def settings_in(folder: Path, servers: Servers, **changes: Any) -> SlaSettings:
     """Settings with the quick policy and a database of their own, in which all earlier cases are done."""
-    (folder / "policy.yaml").write_text(ORGANISATION + QUICK)
+    (folder / "policy.yaml").write_text(ORGANISATION.replace("OLA", "") + ROUTING + QUICK)
     settings = SlaSettings(
         kafka=servers.kafka, mongo=servers.mongo, database_prefix=f"t{uuid4().hex[:10]}", policy=folder,
         log="text", session_timeout=6.0, batch_window=0.0, sweep_every=0.1, **changes,
@@ -336,6 +336,8 @@ async def test_steps_of_many_cases_are_said_in_batches(
 
 
 def test_a_bad_policy_stops_the_start_with_file_and_line(tmp_path: Path) -> None:
-    (tmp_path / "policy.yaml").write_text(ORGANISATION + QUICK.replace("calendar: always", "calendar: moon"))
+    (tmp_path / "policy.yaml").write_text(
+        ORGANISATION + ROUTING + QUICK.replace("calendar: always", "calendar: moon")
+    )
     with pytest.raises(SetupError, match=r"policy\.yaml:\d+.*calendar"):
         build(SlaSettings(policy=tmp_path))

@@ -200,7 +200,7 @@ class Afternoon:
         if cause_code not in CAUSES:
             raise Refused("/cause_code")
         _no_longer_held(one, at)
-        _next(one, at, status="resolved", resolved=at, cause=cause_code)
+        _next(one, at, status="resolved", resolved=at, cause=cause_code, unanswered=None)
 
     def _reopen(self, one: Matter, at: datetime, reason: str, asked: datetime | None = None) -> None:
         if _is_over(one, at) and asked is None:

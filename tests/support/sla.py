@@ -29,14 +29,20 @@ calendars:
   long: {time_zone: Asia/Shanghai, weekly: {mon-fri: ["08:00-18:00"]}}
   always: {time_zone: UTC, weekly: {mon-sun: ["00:00-24:00"]}}
 departments:
-  service: {name: Service, head: zhou, supervisor: wu, calendar: office}
+  service: {name: Service, head: zhou, supervisor: wu, calendar: officeOLA}
+  second: {name: Second, head: wu, supervisor: zhou, calendar: officeOLA}
   alone: {name: Alone, calendar: office}
 people:
-  zhou: {name: Zhou, department: service}
+  zhou:
+    {name: Zhou, department: service, roles: [agent, quality_manager],
+     away: [{from: 2026-03-03, to: 2026-03-03}]}
   wu: {name: Wu, department: service}
   chen: {name: Chen, department: service}
-routing: [{name: all, assign: {department: service}}]
 """
+
+OLA = ", ola: {P1: 2h, P2: 4h, P3: 1bd, P4: 2bd}"
+"""What `service` and `second` owe where the promises have steps for it."""
+ROUTING = "routing: [{name: all, assign: {department: service}}]\n"
 
 STANDARD = """
 sla:
@@ -57,12 +63,30 @@ sla:
 """
 
 
+WHOLE = """
+sla:
+  - name: whole
+    when: "true"
+    targets:
+      first_response: {P1: 30m, P2: 2h, P3: 8h, P4: 1bd}
+      update: {P1: 1h, P2: 3h, P3: 1bd, P4: 2bd}
+      resolution: {P1: 8h, P2: 2bd, P3: 5bd, P4: 10bd}
+    escalate:
+      first_response: [{at: 100%, do: notify_supervisor}]
+      update: [{before: 1h, do: remind_owner}]
+      resolution: [{at: 100%, do: [notify_supervisor, raise_priority]}]
+      ola: [{at: 50%, do: remind_owner}, {at: 100%, do: notify_head}]
+"""
+"""All four targets."""
+
+
 @lru_cache
 def policy(sla: str = STANDARD) -> Policy:
     """The organisation above with these promises."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.yaml"
-        file.write_text(ORGANISATION + sla)
+        ola = OLA if "ola:" in sla else ""
+        file.write_text(ORGANISATION.replace("OLA", ola) + sla + ROUTING)
         return load_policy(file)
 
 

@@ -1,6 +1,6 @@
 """docs/domain.md 3.1 to 3.4, by name. Calendars are Mon-Fri 09:00-18:00 Asia/Shanghai unless said."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -124,6 +124,58 @@ def test_chinas_make_up_days_work_with_the_hours_of_the_day_they_stand_for():
     assert calendar.hours_on(date(2026, 2, 20)) == ()
     assert calendar.hours_on(date(2026, 2, 28)) == ((9 * HOUR, 18 * HOUR),)  # for Monday, 23 February
     assert calendar.hours_on(date(2026, 2, 17)) == ()
+
+
+def test_every_make_up_day_and_holiday_of_chinas_decree_for_2026():
+    """The State Council's: days off by first and last day, and the weekend days that pay for them."""
+    calendar = Calendar("Asia/Shanghai", {"mon-fri": ["09:00-18:00"]}, ["CN"])
+    off = [("01-01", "01-03"), ("02-15", "02-23"), ("04-04", "04-06"), ("05-01", "05-05"),
+           ("06-19", "06-21"), ("09-25", "09-27"), ("10-01", "10-07")]  # fmt: skip
+    made_up = {"01-04", "02-14", "02-28", "05-09", "09-20", "10-10"}
+    for number in range(365):
+        day = date(2026, 1, 1) + timedelta(days=number)
+        text = f"{day:%m-%d}"
+        is_off = any(first <= text <= last for first, last in off)
+        works = text in made_up or (day.weekday() < 5 and not is_off)
+        assert bool(calendar.hours_on(day)) == works, day
+
+
+def test_what_decided_a_day_is_told():
+    calendar = Calendar(
+        "Asia/Shanghai", {"mon-fri": ["09:00-18:00"]}, ["CN", "2026-03-03"], {"2026-02-17": ["10:00-12:00"]}
+    )
+    days = [date(2026, 2, 14), date(2026, 2, 16), date(2026, 2, 17), date(2026, 3, 3), date(2026, 3, 4)]
+    assert [calendar.rule_on(day)[0] for day in days] == [
+        "make-up", "public holiday", "override", "holiday", "weekly",
+    ]  # fmt: skip
+
+
+def test_a_leap_day_is_a_day_like_any_other_and_only_where_there_is_one():
+    weekly = {"mon-fri": ["09:00-18:00"]}
+    calendar = Calendar("UTC", weekly, ["2028-02-29"])
+    assert calendar.due(datetime(2028, 2, 28, 17, tzinfo=UTC), 2 * HOUR) == datetime(
+        2028, 3, 1, 10, tzinfo=UTC
+    )
+    with pytest.raises(CalendarError, match="a date is written"):
+        Calendar("UTC", weekly, ["2027-02-29"])
+    with pytest.raises(CalendarError, match="a date is written"):
+        Calendar("UTC", weekly, (), {"2027-02-29": []})
+
+
+@pytest.mark.parametrize("year", [1990, 2000, 2038, 2100])
+def test_the_years_1990_to_2100_are_all_there(year):
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    calendar = Calendar("Europe/Berlin", {"mon-sun": ["09:00-10:00"]})
+    assert calendar.elapsed(start, start.replace(year=year + 1)) == (366 if year in (2000,) else 365) * HOUR
+
+
+def test_more_than_366_idle_days_are_refused_wherever_they_lie():
+    calendar = Calendar("UTC", {}, (), {"2026-01-05": ["09:00-10:00"], "2028-01-05": ["09:00-10:00"]})
+    before, between = datetime(2026, 1, 5, tzinfo=UTC), datetime(2027, 6, 1, tzinfo=UTC)
+    assert calendar.due(between, HOUR) == datetime(2028, 1, 5, 10, tzinfo=UTC)
+    with pytest.raises(NoWorkingTime):
+        calendar.due(before, 2 * HOUR)
+    assert calendar.due(before, HOUR) == datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 def test_an_override_beats_a_make_up_day():

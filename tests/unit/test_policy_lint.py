@@ -1,5 +1,6 @@
 """The lint: a mistake planted in the example, and the finding with its line, key, severity and reason."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,12 @@ def test_a_rule_that_may_be_reached_is_not_said_to_be_hidden(plant, when):
     earlier = rule("category.startsWith('logistics') && customer.tier == 'gold'", "gold")
     found = plant(LOGISTICS, earlier + rule(when))
     assert [one for one in found if "never reached" in one[2]] == []
+
+
+@pytest.mark.parametrize(
+    ("today", "warned"), [(date(2026, 3, 2), False), (date(2026, 11, 28), True), (date(2027, 3, 2), True)]
+)
+def test_a_year_without_its_decree_is_said_while_times_reach_into_it(today, warned):
+    found = [one for one in check([EXAMPLE], today) if "make-up working days are known until" in one.reason]
+    assert bool(found) == warned
+    assert all(one.severity == "warning" and one.path == "calendars.office.holidays[0]" for one in found)

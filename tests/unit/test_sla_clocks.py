@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from services.sla.domain.following import follow
 from services.sla.domain.pauses import business_seconds, moment_after, wall_seconds
 from services.sla.domain.promise import Promises
-from shared.events import Customer, Hold, TargetFinished
-from tests.support.sla import Watched, at, case, hold, policy, spoken
+from shared.events import Answer, Customer, Formerly, Hold, TargetFinished
+from shared.policy import PolicyError
+from tests.support.sla import STANDARD, WHOLE, Watched, at, case, hold, policy, spoken
 
 OFFICE = policy().calendars["office"]
 
@@ -252,8 +254,126 @@ sla:
 """
     promises = Promises(policy(sla))
     assert promises.to(case()).sla == "rest" and promises.to(case()).calendar == "office"
-    rest = promises.to(case()).target("resolution")
+    rest = promises.to(case()).target("resolution", "P2")
     assert rest is not None and rest.seconds == 9 * 3600
     vip = promises.to(case(customer=Customer(tier="vip")))
     assert (vip.sla, vip.calendar) == ("vip", "always")
     assert Watched(sla).sees(case(priority="P4")).targets["resolution"].due_at == at("mon 09:00")
+
+
+def answered(*spans: tuple[str, str]) -> tuple[Answer, ...]:
+    return tuple(Answer(start=at(start), end=at(end)) for start, end in spans)
+
+
+REPLIED = {"first_reply_at": at("mon 10:00"), "status": "in_progress"}
+
+
+def test_there_is_no_update_clock_before_the_first_response() -> None:
+    clock = Watched(WHOLE).sees(case(unanswered_since=at("mon 09:00")))
+    assert "update" not in clock.targets
+    clock = Watched(WHOLE).sees(case(answers=answered(("mon 09:00", "mon 10:00")), answered=1, **REPLIED))
+    assert "update" not in clock.targets
+
+
+def test_an_update_starts_at_the_oldest_unanswered_message_and_stops_at_the_reply() -> None:
+    watched = Watched(WHOLE)
+    first = answered(("mon 09:00", "mon 10:00"))
+    asked = watched.sees(case(3, answers=first, answered=1, unanswered_since=at("mon 11:00"), **REPLIED))
+    update = asked.targets["update"]
+    assert (update.epoch, update.state, update.due_at) == (0, "running", at("mon 14:00"))
+    both = (*first, *answered(("mon 11:00", "mon 13:30")))
+    told = watched.sees(case(4, answers=both, answered=2, **REPLIED))
+    assert told.targets["update"].state == "met"
+    assert told.targets["update"].business_seconds == 2.5 * 3600
+    again = watched.sees(case(5, answers=both, answered=2, unanswered_since=at("tue 09:00"), **REPLIED))
+    assert (again.targets["update"].epoch, again.targets["update"].due_at) == (1, at("tue 12:00"))
+    assert [(one.target, one.epoch, one.verdict) for one in again.earlier] == [("update", 0, "met")]
+
+
+def test_a_resolution_stops_an_update_and_an_ola_too() -> None:
+    watched = Watched(WHOLE)
+    both = answered(("mon 09:00", "mon 10:00"), ("mon 11:00", "mon 12:00"))
+    clock = watched.sees(case(
+        5, answers=both, answered=2, first_reply_at=at("mon 10:00"), status="resolved",
+        resolved_at=at("mon 12:00"),
+    ))  # fmt: skip
+    assert {name: target.state for name, target in clock.targets.items()} == {
+        "first_response": "met", "update": "met", "resolution": "met", "ola": "met",
+    }  # fmt: skip
+
+
+def test_each_department_has_an_ola_of_its_own_and_a_transfer_ends_it() -> None:
+    watched = Watched(WHOLE)
+    watched.sees(case())
+    moved_on = Formerly(department="service", priority="P2", end=at("mon 15:00"))
+    clock = watched.sees(case(2, department="second", formerly=(moved_on,)))
+    assert (clock.targets["ola"].epoch, clock.targets["ola"].department) == (1, "second")
+    assert (clock.targets["ola"].started_at, clock.targets["ola"].due_at) == (
+        at("mon 15:00"),
+        at("tue 10:00"),
+    )
+    finished = [event for event in watched.said if isinstance(event, TargetFinished)]
+    assert [(e.target, e.epoch, e.verdict, e.labels.department) for e in finished] == [
+        ("ola", 0, "breached", "service"),
+    ]  # fmt: skip
+    assert clock.targets["resolution"].started_at == at("mon 09:00")
+
+
+def test_a_department_without_an_ola_owes_none() -> None:
+    assert "ola" not in Watched(WHOLE).sees(case(department="alone")).targets
+
+
+def test_a_transfer_changes_the_promise_but_not_its_start() -> None:
+    """The policy's entry is looked up for the new department; the clock counts from the original start."""
+    sla = """
+sla:
+  - {name: slow, when: "department == 'second'", targets: {resolution: {P1: 1bd, P2: 9bd, P3: 9bd, P4: 9bd}}}
+  - {name: rest, when: "true", targets: {resolution: {P1: 1h, P2: 1bd, P3: 3h, P4: 4h}}}
+"""
+    watched = Watched(sla)
+    assert watched.sees(case()).targets["resolution"].due_at == at("mon 18:00")
+    clock = watched.sees(case(2, department="second"))
+    assert clock.sla == "slow" and clock.targets["resolution"].due_at == at("thu 18:00", week=1)
+
+
+def test_a_change_of_category_takes_the_entry_of_the_new_one() -> None:
+    sla = """
+sla:
+  - {name: damage, when: "category == 'damage'", targets: {resolution: {P1: 1h, P2: 1h, P3: 1h, P4: 1h}}}
+  - {name: rest, when: "true", targets: {resolution: {P1: 1h, P2: 1bd, P3: 3h, P4: 4h}}}
+"""
+    watched = Watched("categories: {damage: {}, other: {}}" + sla)
+    watched.sees(case())
+    clock = watched.sees(case(2, category="damage"))
+    assert clock.sla == "damage" and clock.targets["resolution"].due_at == at("mon 10:00")
+
+
+def test_a_new_policy_counts_from_the_original_start_when_the_clock_is_next_computed() -> None:
+    """docs/domain.md 3.6 and 3.12: until then the chain in flight keeps the version it began with."""
+    promises = Promises(policy(WHOLE))
+    before, _ = follow(None, case(), 3, promises, at("mon 09:00"))
+    promises.renew(policy(WHOLE.replace("P2: 2bd", "P2: 1bd")))
+    assert before.targets["resolution"].due_at == at("tue 18:00")
+    same, _ = follow(before, case(2, owner="wu"), 3, promises, at("mon 12:00"))
+    assert same.targets["resolution"].due_at == at("mon 18:00")
+    assert same.targets["resolution"].started_at == at("mon 09:00")
+    assert same.policy_version != before.policy_version
+
+
+def test_a_case_of_a_policy_version_that_is_not_known_here_is_promised_by_the_one_in_force() -> None:
+    clock = Watched().sees(case(policy_version="0123456789ab"))
+    assert clock.policy_version == policy().version and clock.targets["resolution"].due_at == at("tue 18:00")
+
+
+def test_a_case_whose_opening_was_never_seen_has_all_its_clocks() -> None:
+    clock = Watched().sees(case(9, holds=(hold("mon 10:00", "mon 11:00"),)))
+    assert clock.targets["resolution"].due_at == at("wed 10:00")
+    assert clock.case_version == 9 and clock.version == 1
+
+
+def test_a_target_of_the_longest_span_that_a_policy_may_say_has_a_due() -> None:
+    sla = STANDARD.replace("P4: 10bd", "P4: 366bd")
+    due = Watched(sla).sees(case(priority="P4")).targets["resolution"].due_at
+    assert due == at("fri 18:00") + timedelta(weeks=73) - timedelta(days=4)
+    with pytest.raises(PolicyError, match="at most 366 days"):
+        policy(STANDARD.replace("P4: 10bd", "P4: 3660bd"))

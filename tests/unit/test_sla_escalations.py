@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from services.sla.domain.clock import ClockStep
 from services.sla.domain.escalation import Roster, fire
+from services.sla.domain.said import labels_of
 from shared.events import EscalationRaised, TargetBreached
-from tests.support.sla import Watched, at, case, hold, policy, spoken
+from tests.support.sla import WHOLE, Watched, at, case, hold, policy, spoken
 
 ONE_HOUR_BEFORE = """
 sla:
@@ -19,6 +21,18 @@ sla:
         - {before: 1h, do: remind_owner}
         - {before: 30d, do: notify_supervisor}
         - {at: 125%, do: notify_head}
+"""
+
+NOTIFYING = """
+  lin: {name: Lin, department: second, roles: [quality_manager]}
+sla:
+  - name: only
+    when: "true"
+    targets: {resolution: {P1: 1h, P2: 1h, P3: 1h, P4: 1h}}
+    escalate:
+      resolution:
+        - {at: 50%, do: notify, to: [wu, "role:quality_manager", duty@example.org]}
+        - {at: 100%, do: notify_head}
 """
 
 
@@ -171,3 +185,36 @@ def test_moments_are_kept_to_the_millisecond_and_never_before_the_due() -> None:
     opened = at("mon 09:00") + timedelta(microseconds=1)
     clock = Watched().sees(case(opened_at=opened))
     assert clock.targets["first_response"].due_at == at("mon 11:00") + timedelta(milliseconds=1)
+
+
+def test_notify_tells_a_person_a_role_or_an_address_each_as_a_step_of_its_own() -> None:
+    watched = Watched(NOTIFYING)
+    watched.sees(case())
+    raised = [event for event in watched.until(at("mon 18:00")) if isinstance(event, EscalationRaised)]
+    assert [(event.step, event.action, event.recipient) for event in raised] == [
+        (0, "notify", "wu"), (1, "notify", "zhou"), (2, "notify", "duty@example.org"),
+        (3, "notify_head", "zhou"),
+    ]  # fmt: skip
+    assert len({event.id for event in raised}) == 4
+
+
+def test_a_role_is_whoever_has_it_when_the_step_fires_who_is_away_comes_last() -> None:
+    step = ClockStep(0, "notify", 0, to="role:quality_manager")
+    labels = labels_of(case())
+    roster = Roster(policy(NOTIFYING))
+    assert roster.recipient(step, labels, at("mon 10:00")) == "zhou"
+    assert roster.recipient(step, labels, at("tue 10:00")) == "lin"  # zhou is away that day
+    assert roster.recipient(ClockStep(0, "notify", 0, to="role:nobody"), labels, at("mon 10:00")) == ""
+    assert roster.recipient(ClockStep(0, "notify", 0, to="gone"), labels, at("mon 10:00")) == ""
+
+
+def test_update_steps_and_ola_steps_fire_like_all_others() -> None:
+    watched = Watched(WHOLE)
+    watched.sees(case(unanswered_since=at("mon 09:00")))
+    assert spoken(watched.until(at("mon 11:00"))) == [
+        "first_response target_breached", "first_response notify_supervisor", "ola remind_owner",
+    ]  # fmt: skip
+    assert spoken(watched.until(at("mon 13:00"))) == ["ola target_breached", "ola notify_head"]
+    replied = {"first_reply_at": at("mon 10:00"), "answered": 1, "unanswered_since": at("mon 14:00")}
+    watched.sees(case(2, **replied))
+    assert spoken(watched.until(at("mon 16:00"))) == ["update remind_owner"]

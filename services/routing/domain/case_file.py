@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct, structs
 
+from services.routing.domain.past import remembering
 from shared import ids
 from shared.clock import in_milliseconds
 from shared.events import AssignmentReason, AssignmentRequested, Case, CaseChanged, Change
@@ -99,6 +100,7 @@ def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = No
     case = structs.replace(
         file.case, version=file.case.version + 1, updated_at=max(change.at, file.case.updated_at), **fields
     )
+    case = remembering(file.case, case, case.updated_at)
     change = structs.replace(change, from_status=file.case.status, to_status=case.status)
     kept = structs.replace(file.books, **(books or {}))
     if kept.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):

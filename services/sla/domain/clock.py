@@ -7,6 +7,7 @@ running ── due passes ──> breached ── stops ──> breached (finish
    │  └── stops in time ──> met (finished)
    └── hold begins / ends ──> paused / running
 running | paused | breached ── merged, cancelled, no longer promised ──> cancelled
+met | breached (finished) ── reopened (resolution), a message (update), transfer (ola) ──> the next epoch
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ TargetState = Literal["running", "paused", "met", "breached", "cancelled"]
 class ClockStep(Struct, frozen=True, omit_defaults=True):
     """One escalation step. `at` is None while a pause in progress stands before it.
 
-    `seconds` is its business time after the start, by which it moves when a pause ends.
+    `seconds` is its business time after the start, by which it moves when a pause ends; `to` is whom `notify`
+    tells.
     """
 
     step: int
     action: EscalationAction
     seconds: int
     repetition: int = 0
+    to: str = ""
     at: datetime | None = None
     fired_at: datetime | None = None
     cancelled: bool = False
@@ -50,9 +53,10 @@ class ClockStep(Struct, frozen=True, omit_defaults=True):
 class TargetClock(Struct, frozen=True, omit_defaults=True):
     """One target of a case. `seconds` is the promise in business time of `calendar`.
 
-    `epoch` counts the reopenings that began it anew. `breached` means that TargetBreached was said: from
-    then on the promise and its due stay as they are, whatever becomes of the priority. Spans are given
-    when it has finished with a verdict.
+    `epoch` counts how often it was begun anew: by reopenings (resolution), by customer messages after the
+    first response (update), by transfers (ola, whose `department` it is). `breached` means that
+    TargetBreached was said: from then on the promise and its due stay as they are, whatever becomes of the
+    priority. Spans are given when it has finished with a verdict.
     """
 
     epoch: int
@@ -66,6 +70,7 @@ class TargetClock(Struct, frozen=True, omit_defaults=True):
     business_seconds: int | None = None
     wall_seconds: int | None = None
     steps: tuple[ClockStep, ...] = ()
+    department: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -97,7 +102,9 @@ class OpenDues(Struct, frozen=True, omit_defaults=True):
 
     earliest: datetime
     first_response: datetime | None = None
+    update: datetime | None = None
     resolution: datetime | None = None
+    ola: datetime | None = None
 
 
 class Clock(Struct, frozen=True, omit_defaults=True):
@@ -139,4 +146,4 @@ def open_dues(targets: dict[Target, TargetClock]) -> OpenDues | None:
     }
     if not dues:
         return None
-    return OpenDues(min(dues.values()), dues.get("first_response"), dues.get("resolution"))
+    return OpenDues(min(dues.values()), **dues)

@@ -7,10 +7,10 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from services.sla.domain.clock import Clock, TargetClock, next_moment, open_dues
+from services.sla.domain.clock import Clock, ClockStep, TargetClock, next_moment, open_dues
 from services.sla.domain.promise import TARGETS
 from services.sla.domain.said import breached_event, raised_event
-from shared.events import CaseLabels, EscalationAction, EscalationRaised, Target, TargetBreached
+from shared.events import CaseLabels, EscalationRaised, Target, TargetBreached
 from shared.policy import Policy
 
 Raised: TypeAlias = TargetBreached | EscalationRaised
@@ -24,19 +24,46 @@ class Roster:
 
     def renew(self, policy: Policy) -> None:
         """Another policy is in force."""
+        self._policy = policy
         self._departments = policy.departments
         self._people = policy.people
 
-    def recipient(self, action: EscalationAction, labels: CaseLabels) -> str:
-        """The person of the policy; "" when nobody holds that place, or when it is work for routing."""
+    def recipient(self, step: ClockStep, labels: CaseLabels, now: datetime) -> str:
+        """A person of the policy, or an address; "" when nobody is there, or when it is work for routing."""
         department = self._departments.get(labels.department)
-        if action == "remind_owner":
-            return labels.owner if labels.owner in self._people else ""
-        if action == "notify_supervisor" and department is not None:
-            return department.supervisor or ""
-        if action == "notify_head" and department is not None:
-            return department.head or ""
+        match step.action:
+            case "remind_owner":
+                return labels.owner if labels.owner in self._people else ""
+            case "notify_supervisor":
+                return (department.supervisor or "") if department else ""
+            case "notify_head":
+                return (department.head or "") if department else ""
+            case "notify":
+                return self._named(step.to, labels.department, now)
         return ""
+
+    def is_person(self, recipient: str) -> bool:
+        """Not an address, which sleeps never."""
+        return bool(recipient) and "@" not in recipient
+
+    def _named(self, to: str, department: str, now: datetime) -> str:
+        """Of those who have a role: who is there before who is away, the case's department before others."""
+        if not to.startswith("role:"):
+            return to if "@" in to or to in self._people else ""
+        role = to.removeprefix("role:")
+        holders = [name for name, person in self._people.items() if role in person.roles]
+        return min(
+            holders,
+            key=lambda name: (self._is_away(name, now), self._people[name].department != department),
+            default="",
+        )
+
+    def _is_away(self, name: str, now: datetime) -> bool:
+        away = self._people[name].away
+        if not away:
+            return False
+        today = now.astimezone(self._policy.calendar_of_person(name).zone).date()
+        return any(span.first <= today <= span.last for span in away)
 
 
 class _Due(NamedTuple):
@@ -89,6 +116,6 @@ def _fired(
         late = replace(target, state="breached", breached=True)
         return late, breached_event(clock, name, late, now)
     step = target.steps[due.position]
-    recipient = roster.recipient(step.action, clock.labels)
+    recipient = roster.recipient(step, clock.labels, now)
     steps = (*target.steps[: due.position], replace(step, fired_at=now), *target.steps[due.position + 1 :])
     return replace(target, steps=steps), raised_event(clock, name, target, step, recipient, now)

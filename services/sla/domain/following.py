@@ -8,18 +8,17 @@ step does not fire again, a breached target keeps its promise and its due, a ver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias
 
 from services.sla.domain.clock import Clock, Judged, TargetClock, next_moment, open_dues
-from services.sla.domain.promise import TARGETS, Promises
+from services.sla.domain.courses import Course, courses_of, priority_at
+from services.sla.domain.promise import Promises
 from services.sla.domain.said import labels_of
 from services.sla.domain.target import Said, View, begun_anew, cancelled, finished, moved, planned
 from shared.events import Case, Target, Verdict
 
-Stops: TypeAlias = Sequence[datetime | None]
-
+EARLIER_KEPT = 100
+"""Verdicts of earlier epochs that a clock document keeps; all were said as events."""
 _WITHOUT_VERDICT = frozenset({"merged", "cancelled"})
 
 
@@ -35,51 +34,37 @@ def follow(
     targets: dict[Target, TargetClock] = {}
     earlier = list(old.earlier) if old else []
     events: list[Said] = []
-    for name, stops in _stops(case).items():
+    for name, courses in courses_of(case).items():
         target = old.targets.get(name) if old else None
-        for epoch in range(target.epoch if target else 0, len(stops)):
-            if target is not None and target.epoch < epoch:
+        for course in courses:
+            if target is not None and course.epoch < target.epoch:
+                continue
+            if target is not None and target.epoch < course.epoch:
                 earlier += _judged(name, target)
-                target = begun_anew(target, epoch)
-            target, said = _followed(view, name, target, epoch, stops[epoch])
+                target = begun_anew(target, course.epoch) if name == "resolution" else None
+            target, said = _followed(view, name, target, course)
             events += said
         if target is not None:
             targets[name] = target
-    return _document(old, view, partition, targets, tuple(earlier)), events
-
-
-def _stops(case: Case) -> dict[Target, Stops]:
-    """When each epoch of each target stopped, None for one that has not.
-
-    Every reopening ends an epoch of the resolution, at the moment in which its case had been resolved.
-    The first response stops at the first public reply, or with the first resolution (docs/domain.md 3.7).
-    """
-    ends = [hold.start for hold in case.holds if hold.status == "resolved" and hold.end is not None]
-    resolution: list[datetime | None] = [*ends[: case.reopened]]
-    resolution += [None] * (case.reopened - len(resolution))
-    is_over = case.status in ("resolved", "closed")
-    resolution.append((case.resolved_at or case.closed_at or case.updated_at) if is_over else None)
-    first = min((stop for stop in (case.first_reply_at, *resolution) if stop is not None), default=None)
-    by_target: dict[Target, Stops] = {"first_response": [first], "resolution": resolution}
-    return {name: by_target[name] for name in TARGETS}
+    return _document(old, view, partition, targets, tuple(earlier[-EARLIER_KEPT:])), events
 
 
 def _followed(
-    view: View, name: Target, target: TargetClock | None, epoch: int, stop: datetime | None
+    view: View, name: Target, target: TargetClock | None, course: Course
 ) -> tuple[TargetClock | None, list[Said]]:
     if target is not None and target.finished_at is not None:
         return target, []
-    promise = view.promised.target(name)
+    promise = view.promised.target(name, priority_at(view.case, course.stop), course.department)
     if target is not None and target.breached:
-        target = moved(view, name, target, stop)
+        target = moved(view, name, target, course)
     elif promise is not None:
-        target = planned(view, name, target, promise, epoch, stop)
+        target = planned(view, name, target, promise, course)
     elif target is not None:
         return cancelled(target), []
     else:
         return None, []
-    if stop is not None:
-        return finished(view, name, target, stop)
+    if course.stop is not None:
+        return finished(view, name, target, course.stop)
     return (cancelled(target) if view.case.status in _WITHOUT_VERDICT else target), []
 
 

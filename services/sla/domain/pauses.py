@@ -46,29 +46,55 @@ def at_work(start: datetime, pauses: Sequence[Hold]) -> Iterator[tuple[datetime,
     yield at, None
 
 
+class WorkingTime:
+    """The business time of one stretch: from `start` on by a calendar, less the pauses."""
+
+    __slots__ = ("_calendar", "_done", "_spans", "_start")
+
+    def __init__(self, calendar: Calendar, start: datetime, pauses: Sequence[Hold] = ()) -> None:
+        self._calendar, self._start = calendar, start
+        self._done = calendar.worked(start)
+        self._spans = list(at_work(start, pauses)) if pauses else None
+
+    def moment_after(self, seconds: int) -> datetime | None:
+        """When `seconds` of work have been done; None while a pause in progress stands before it.
+
+        The end of a working period belongs to it: 60 minutes from 17:00 are over at 18:00. No seconds at
+        all are over at the next working moment. Raises NoWorkingTime.
+        """
+        if self._spans is None:
+            if seconds:
+                return _kept(self._calendar.reached(self._done + seconds * _SECOND, self._start))
+            return _kept(self._calendar.next_working(self._start))
+        calendar, left = self._calendar, seconds * _SECOND
+        for begin, end in self._spans:
+            done = calendar.worked(begin)
+            moment = calendar.reached(done + left, begin) if left else calendar.next_working(begin)
+            if end is None or moment <= end:
+                return _kept(moment)
+            left -= calendar.worked(end) - done
+        return None
+
+    def seconds_until(self, end: datetime) -> int:
+        """Whole seconds of work up to `end`; 0 when it is not after the start."""
+        calendar = self._calendar
+        spans = at_work(self._start, ()) if self._spans is None else iter(self._spans)
+        return (
+            sum(calendar.worked(stop) - calendar.worked(begin) for begin, stop in _until(end, spans))
+            // _SECOND
+        )
+
+
 def moment_after(
     calendar: Calendar, start: datetime, seconds: int, pauses: Sequence[Hold] = ()
 ) -> datetime | None:
-    """When `seconds` of work have been done since `start`; None while a pause in progress stands before it.
-
-    The end of a working period belongs to it: 60 minutes from 17:00 are over at 18:00. No seconds at all
-    are over at the next working moment. Raises NoWorkingTime.
-    """
-    if not pauses:
-        return _kept(calendar.due(start, seconds))
-    left = seconds * _SECOND
-    for begin, end in at_work(start, pauses):
-        moment = _due(calendar, begin, left)
-        if end is None or moment <= end:
-            return _kept(moment)
-        left -= calendar.elapsed_microseconds(begin, end)
-    return None
+    """WorkingTime.moment_after for a single question."""
+    return WorkingTime(calendar, start, pauses).moment_after(seconds)
 
 
 def business_seconds(calendar: Calendar, start: datetime, end: datetime, pauses: Sequence[Hold] = ()) -> int:
     """Whole seconds of work from start to end, less the pauses; 0 when end is not after start."""
-    spans = _until(end, at_work(start, pauses))
-    return sum(calendar.elapsed_microseconds(begin, stop) for begin, stop in spans) // _SECOND
+    return WorkingTime(calendar, start, pauses).seconds_until(end)
 
 
 def wall_seconds(start: datetime, end: datetime, pauses: Sequence[Hold] = ()) -> int:
@@ -84,17 +110,6 @@ def _until(
         if begin >= end:
             return
         yield begin, end if stop is None else min(stop, end)
-
-
-def _due(calendar: Calendar, start: datetime, microseconds: int) -> datetime:
-    """Like Calendar.due, to the microsecond: pauses end within a second, and all of them count."""
-    seconds, rest = divmod(microseconds, _SECOND)
-    moment = calendar.due(start, seconds)
-    while rest:
-        begin = calendar.next_working(moment)
-        moment = begin + timedelta(microseconds=rest)
-        rest -= calendar.elapsed_microseconds(begin, moment)
-    return moment
 
 
 def _kept(moment: datetime) -> datetime:

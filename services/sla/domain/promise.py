@@ -3,51 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.calendar import Calendar
 from shared.events import Case, EscalationAction, Priority, Target
-from shared.policy import Policy, SlaEntry, Step, case_context
+from shared.policy import Business, Policy, SlaEntry, Step, case_context
 
-TARGETS: tuple[Target, ...] = ("first_response", "resolution")
+TARGETS: tuple[Target, ...] = ("first_response", "update", "resolution", "ola")
 """The targets that have clocks, in the order in which equal moments are taken."""
 _ALL_HOURS = Calendar("UTC", {"mon-sun": ["00:00-24:00"]})
 
 
 @dataclass(frozen=True, slots=True)
 class PromisedStep:
-    """An action `seconds` of business time after the start of its target.
+    """An action `seconds` of business time after the start of its target; `to` is whom `notify` tells.
 
     `step` numbers the actions of a target from 0, in the order of the policy: one step of a policy that
-    does two things is two of these, so that (step, repetition) names one event.
+    does two things, or tells two, is two of these, so that (step, repetition) names one event.
     """
 
     step: int
     repetition: int
     action: EscalationAction
     seconds: int
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One target: the business seconds it may take, and its steps."""
+    """One target: the business seconds of `calendar` that it may take, and its steps."""
 
     seconds: int
+    calendar: str
     steps: tuple[PromisedStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """All that one case was promised; empty `targets` when the policy promises it nothing."""
+    """What cases of one kind are promised; nothing when the policy promises them nothing.
+
+    An `ola` is what the department that has the case owes those who wait for it.
+    """
 
     policy_version: str
     sla: str = ""
     calendar: str = ""
     pause_on: frozenset[str] = frozenset()
-    targets: Mapping[Target, Promise] | None = None
+    targets: Mapping[tuple[Target, Priority], Promise] = field(default_factory=dict)
+    olas: Mapping[tuple[str, Priority], Promise] = field(default_factory=dict)
 
-    def target(self, target: Target) -> Promise | None:
-        return (self.targets or {}).get(target)
+    def target(self, target: Target, priority: Priority, department: str = "") -> Promise | None:
+        if target == "ola":
+            return self.olas.get((department, priority))
+        return self.targets.get((target, priority))
 
 
 class Promises:
@@ -61,7 +69,7 @@ class Promises:
         """Another policy is in force. What was promised stays until a clock is computed anew."""
         self._policy = policy
         self._none = Promised(policy.version)
-        self._known: dict[tuple[int, str, Priority], Promised] = {}
+        self._known: dict[tuple[int, str], Promised] = {}
 
     def calendar(self, name: str) -> Calendar | None:
         """A calendar of the policy; None when this policy has none of that name."""
@@ -79,23 +87,29 @@ class Promises:
         found = self._policy.promise(case_context(case), case.department)
         if found is None:
             return self._none
-        index, calendar = found
-        entry = self._policy.sla[index]
-        key = index, calendar, case.priority
-        if key not in self._known:
-            self._known[key] = self._promised(entry, calendar, case.priority)
-        return self._known[key]
+        if found not in self._known:
+            index, calendar = found
+            self._known[found] = self._promised(self._policy.sla[index], calendar)
+        return self._known[found]
 
-    def _promised(self, entry: SlaEntry, calendar: str, priority: Priority) -> Promised:
+    def _promised(self, entry: SlaEntry, calendar: str) -> Promised:
+        targets: dict[tuple[Target, Priority], Promise] = {
+            (target, priority): self._promise(entry, target, calendar, span)
+            for target, spans in entry.targets.items()
+            for priority, span in spans.items()
+        }
+        olas = {
+            (name, priority): self._promise(entry, "ola", department.calendar, span)
+            for name, department in self._policy.departments.items()
+            for priority, span in department.ola.items()
+        }
+        pause_on = frozenset(entry.pause_on)
+        return Promised(self._policy.version, entry.name, calendar, pause_on, targets, olas)
+
+    def _promise(self, entry: SlaEntry, target: Target, calendar: str, span: Business) -> Promise:
         hours = self._policy.calendars[calendar]
-        targets: dict[Target, Promise] = {}
-        for target in TARGETS:
-            span = entry.targets.get(target, {}).get(priority)
-            if span is not None:
-                seconds = span.on(hours)
-                steps = _numbered(entry.escalate.get(target, ()), seconds, hours)
-                targets[target] = Promise(seconds, tuple(steps))
-        return Promised(self._policy.version, entry.name, calendar, frozenset(entry.pause_on), targets)
+        seconds = span.on(hours)
+        return Promise(seconds, calendar, tuple(_numbered(entry.escalate.get(target, ()), seconds, hours)))
 
 
 def _numbered(steps: list[Step] | tuple[()], seconds: int, hours: Calendar) -> Iterator[PromisedStep]:
@@ -104,9 +118,10 @@ def _numbered(steps: list[Step] | tuple[()], seconds: int, hours: Calendar) -> I
         first = _seconds(step, seconds, hours)
         again = step.repeat.on(hours) if step.repeat else 0
         for action in step.do:
-            for repetition in range(step.times):
-                yield PromisedStep(number, repetition, action, first + repetition * again)
-            number += 1
+            for to in step.to if action == "notify" else ("",):
+                for repetition in range(step.times):
+                    yield PromisedStep(number, repetition, action, first + repetition * again, to)
+                number += 1
 
 
 def _seconds(step: Step, target: int, hours: Calendar) -> int:

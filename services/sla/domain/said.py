@@ -10,10 +10,10 @@ from shared.events import Case, CaseLabels, EscalationRaised, Target, TargetBrea
 from shared.ids import name_id
 
 
-def labels_of(case: Case) -> CaseLabels:
-    """What SLA events repeat of their case."""
+def labels_of(case: Case, department: str = "") -> CaseLabels:
+    """What SLA events repeat of their case, or of its time in an earlier `department`."""
     return CaseLabels(
-        department=case.department,
+        department=department or case.department,
         priority=case.priority,
         category=case.category,
         kind=case.kind,
@@ -27,7 +27,7 @@ def labels_of(case: Case) -> CaseLabels:
 def breached_event(of: Case | Clock, name: Target, target: TargetClock, now: datetime) -> TargetBreached:
     """Once per (case, target, epoch). The target has a due."""
     assert target.due_at is not None, "a target without a due cannot be late"
-    case_id, version, labels = _of(of)
+    case_id, version, labels = _of(of, target.department)
     return TargetBreached(
         id=name_id(case_id.hex, TargetBreached.type, name, str(target.epoch)),
         case_id=case_id,
@@ -57,7 +57,7 @@ def finished_event(case: Case, name: Target, target: TargetClock) -> TargetFinis
         business_seconds=target.business_seconds or 0,
         wall_seconds=target.wall_seconds or 0,
         answered=name != "first_response" or case.first_reply_at is not None,
-        labels=labels_of(case),
+        labels=labels_of(case, target.department),
     )
 
 
@@ -87,7 +87,7 @@ def raised_event(
     )
 
 
-def _of(of: Case | Clock) -> tuple[UUID, int, CaseLabels]:
+def _of(of: Case | Clock, department: str) -> tuple[UUID, int, CaseLabels]:
     if isinstance(of, Case):
-        return of.id, of.version, labels_of(of)
+        return of.id, of.version, labels_of(of, department)
     return of.case_id, of.case_version, of.labels

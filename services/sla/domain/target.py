@@ -3,79 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from services.sla.domain.clock import ClockStep, TargetClock
-from services.sla.domain.pauses import business_seconds, moment_after, pauses_of, wall_seconds
+from services.sla.domain.courses import Course
+from services.sla.domain.pauses import WorkingTime, pauses_of, wall_seconds
 from services.sla.domain.promise import Promise, Promised, Promises
 from services.sla.domain.said import breached_event, finished_event
-from shared.calendar import Calendar
 from shared.events import Case, Hold, Target, TargetBreached, TargetFinished
 
 Said: TypeAlias = TargetBreached | TargetFinished
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
-    """What the targets of one case are looked at with."""
+    """What the targets of one case are looked at with; working times that were asked for are remembered."""
 
     case: Case
     promised: Promised
     promises: Promises
     now: datetime
+    _times: dict[tuple[str, datetime, datetime | None], WorkingTime] = field(default_factory=dict)
 
     def pauses(self, stop: datetime | None) -> tuple[Hold, ...]:
-        return pauses_of(self.case.holds, self.promised.pause_on, stop)
+        holds = self.case.holds
+        return pauses_of(holds, self.promised.pause_on, stop) if holds else ()
+
+    def working_time(self, calendar: str, start: datetime, stop: datetime | None) -> WorkingTime:
+        key = calendar, start, stop
+        if key not in self._times:
+            self._times[key] = WorkingTime(self.promises.hours(calendar), start, self.pauses(stop))
+        return self._times[key]
 
 
 def planned(
-    view: View, name: Target, target: TargetClock | None, promise: Promise, epoch: int, stop: datetime | None
+    view: View, name: Target, target: TargetClock | None, promise: Promise, course: Course
 ) -> TargetClock:
     """Computed from the original start, never from now; steps that have fired stay as they are."""
-    calendar = view.promises.hours(view.promised.calendar)
-    due_at = moment_after(calendar, view.case.opened_at, promise.seconds, view.pauses(stop))
-    steps = {
-        (step.step, step.repetition): ClockStep(step.step, step.action, step.seconds, step.repetition)
-        for step in promise.steps
-    }
-    steps |= {step.key: step for step in (target.steps if target else ()) if step.fired_at is not None}
+    time = view.working_time(promise.calendar, course.start, course.stop)
+    due_at = time.moment_after(promise.seconds)
+    fired = {step.key: step for step in target.steps if step.fired_at is not None} if target else {}
+    steps: Iterable[ClockStep] = _steps(promise)
+    if fired:
+        steps = ({step.key: step for step in steps} | fired).values()
     return TargetClock(
-        epoch=epoch,
+        epoch=course.epoch,
         state="paused" if due_at is None else "running",
         seconds=promise.seconds,
-        calendar=view.promised.calendar,
-        started_at=view.case.opened_at,
+        calendar=promise.calendar,
+        started_at=course.start,
         due_at=due_at,
-        steps=_timed(view, name, calendar, steps.values(), stop),
+        steps=_timed(view, name, time, steps, course.stop),
+        department=course.department,
     )
 
 
-def moved(view: View, name: Target, target: TargetClock, stop: datetime | None) -> TargetClock:
+def moved(view: View, name: Target, target: TargetClock, course: Course) -> TargetClock:
     """A breached target: its promise and due stand, its remaining steps wait while the case does."""
-    calendar = view.promises.calendar(target.calendar)
-    if calendar is None or view.promised.targets is None:
+    if view.promises.calendar(target.calendar) is None or not view.promised.targets:
         return target
-    return replace(target, state="breached", steps=_timed(view, name, calendar, target.steps, stop))
+    time = view.working_time(target.calendar, target.started_at, course.stop)
+    return replace(target, state="breached", steps=_timed(view, name, time, target.steps, course.stop))
+
+
+def _steps(promise: Promise) -> list[ClockStep]:
+    return [
+        ClockStep(step.step, step.action, step.seconds, step.repetition, step.to) for step in promise.steps
+    ]
 
 
 def _timed(
-    view: View, name: Target, calendar: Calendar, steps: Iterable[ClockStep], stop: datetime | None
+    view: View, name: Target, time: WorkingTime, steps: Iterable[ClockStep], stop: datetime | None
 ) -> tuple[ClockStep, ...]:
     """Each step that has not fired at its time; without one where no further step is to be taken."""
     idle = stop is not None or _is_quiet(view.case, name)
-    pauses, opened_at = view.pauses(stop), view.case.opened_at
     times: dict[int, datetime | None] = {}
     timed = []
     for step in steps:
         if step.fired_at is None:
             if not idle and step.seconds not in times:
-                times[step.seconds] = moment_after(calendar, opened_at, step.seconds, pauses)
+                times[step.seconds] = time.moment_after(step.seconds)
             moment = None if idle else times[step.seconds]
-            step = ClockStep(step.step, step.action, step.seconds, step.repetition, moment, cancelled=idle)
+            step = ClockStep(
+                step.step, step.action, step.seconds, step.repetition, step.to, moment, cancelled=idle
+            )
         timed.append(step)
     return tuple(timed)
 
@@ -87,16 +102,15 @@ def _is_quiet(case: Case, name: Target) -> bool:
 
 def finished(view: View, name: Target, target: TargetClock, stop: datetime) -> tuple[TargetClock, list[Said]]:
     """Judged by when it stopped, not by when that became known; the breach is said if it was not yet."""
-    calendar = view.promises.hours(target.calendar)
-    pauses, start = view.pauses(stop), view.case.opened_at
+    time = view.working_time(target.calendar, target.started_at, stop)
     is_late = target.due_at is not None and stop > target.due_at
     judged = replace(
         _without_steps(target),
         state="breached" if is_late else "met",
         breached=target.breached or is_late,
         finished_at=stop,
-        business_seconds=business_seconds(calendar, start, stop, pauses),
-        wall_seconds=wall_seconds(start, stop, pauses),
+        business_seconds=time.seconds_until(stop),
+        wall_seconds=wall_seconds(target.started_at, stop, view.pauses(stop)),
     )
     said: list[Said] = []
     if is_late and not target.breached:
