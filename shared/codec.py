@@ -48,26 +48,45 @@ class Outgoing(NamedTuple):
         return len(self.value) > limit // 2 and self.size > limit
 
 
+class Envelope(NamedTuple):
+    """What events that are said together share: their type, the service that says them (`source`), when."""
+
+    event: type[Event]
+    source: str
+    at: datetime
+    traceparent: bytes = b""
+
+
 def encode(event: Event, *, key: bytes, source: str, at: datetime, traceparent: bytes = b"") -> Outgoing:
     """The event as a record of its topic. `source` is the service that says it, `at` when it happened.
 
     Raises PermanentError `too_large` over MAX_RECORD_BYTES.
     """
-    headers = [("ce_id", _encoder.encode(event.id)[1:-1]), *_common(type(event), source, at)]
-    if traceparent:
-        headers.append(("traceparent", traceparent))
-    outgoing = Outgoing(_topics[type(event)], key, _encoder.encode(event), headers)
+    envelope = Envelope(type(event), source, at, traceparent)
+    return record(envelope, _encoder.encode(event.id)[1:-1], _encoder.encode(event), key=key)
+
+
+def record(envelope: Envelope, identity: bytes, value: bytes, *, key: bytes) -> Outgoing:
+    """An event that is written already (`value`) as a record of its topic; `identity`: its id as text.
+
+    Raises as `encode` does.
+    """
+    headers = [("ce_id", identity), *_common(envelope)]
+    outgoing = Outgoing(_topics[envelope.event], key, value, headers)
     if outgoing.is_over(MAX_RECORD_BYTES):
         raise PermanentError("too_large", f"the event is over the limit of {MAX_RECORD_BYTES} bytes")
     return outgoing
 
 
 @lru_cache(maxsize=16)
-def _common(event: type[Event], service: str, at: datetime) -> tuple[tuple[str, bytes], ...]:
-    """What the events of a batch share."""
-    time = _encoder.encode(at.astimezone(UTC))[1:-1]
-    source = f"/cqm/{service}".encode()
-    return _SPEC_VERSION, ("ce_source", source), _types[event], ("ce_time", time), _CONTENT_TYPE
+def _common(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
+    time = _encoder.encode(envelope.at.astimezone(UTC))[1:-1]
+    source = f"/cqm/{envelope.source}".encode()
+    trace = [("traceparent", envelope.traceparent)] if envelope.traceparent else []
+    return (
+        _SPEC_VERSION, ("ce_source", source), _types[envelope.event], ("ce_time", time), _CONTENT_TYPE,
+        *trace,
+    )  # fmt: skip
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> tuple[Event, bytes]:

@@ -23,6 +23,9 @@ _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
 _FREE = ~((0xF << 76) | (0b11 << 62))
 """All bits but those of version and variant (RFC 9562, 4)."""
 
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that holds the variant: its upper two bits are 10."""
+
 
 def _versioned(raw: bytes, version: int) -> UUID:
     return UUID(int=int.from_bytes(raw[:16], "big") & _FREE | version << 76 | 0b10 << 62)
@@ -31,6 +34,13 @@ def _versioned(raw: bytes, version: int) -> UUID:
 def name_id(*parts: str) -> UUID:
     """UUIDv5 (RFC 9562, 5.5) of the parts, joined by NUL, which no part may contain."""
     return _versioned(hashlib.sha1(_NAMESPACE + "\0".join(parts).encode()).digest(), 5)
+
+
+def name_text(*parts: str) -> str:
+    """`str(name_id(*parts))` in half the time: where thousands are written, none of them is looked at."""
+    digits = hashlib.sha1(_NAMESPACE + "\0".join(parts).encode()).hexdigest()
+    variant = _VARIANTS[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def signal_id(kind: str, source: str, external_id: str) -> UUID:

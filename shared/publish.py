@@ -26,6 +26,8 @@ from shared.topics import DEAD_LETTERS, MAX_LETTER_BYTES, MAX_RECORD_BYTES
 
 DEADLINE_SECONDS = 8.0
 _BATCH_BYTES = 262_144
+_SMALL = MAX_RECORD_BYTES // 2
+"""Bytes of a value up to which no record is too large: keys and headers are far below."""
 
 
 @lru_cache(maxsize=65_536)
@@ -65,6 +67,13 @@ def producer_options(
         "request_timeout_ms": 5000,
         **(security or {}),
     }
+
+
+def _refuse_oversize(record: Outgoing) -> None:
+    """Raises PermanentError `too_large`."""
+    limit = MAX_LETTER_BYTES if record.topic == DEAD_LETTERS.name else MAX_RECORD_BYTES
+    if record.is_over(limit):
+        raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
 
 
 class Publisher:
@@ -108,9 +117,8 @@ class Publisher:
         if not records:
             return
         for record in records:
-            limit = MAX_LETTER_BYTES if record.topic == DEAD_LETTERS.name else MAX_RECORD_BYTES
-            if record.is_over(limit):
-                raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
+            if len(record.value) > _SMALL:
+                _refuse_oversize(record)
         began = time.perf_counter()
         with self._told():
             async with asyncio.timeout(deadline):

@@ -121,3 +121,8 @@ def test_neighbours_in_time_have_references_that_differ() -> None:
 def test_a_part_with_a_nul_could_be_two_parts(part: str) -> None:
     """Why no part may contain one; intake refuses it at the door (the field's pointer is in the answer)."""
     assert ids.name_id(part) == ids.name_id(*part.split("\0"))
+
+
+@given(st.lists(PART, min_size=1))
+def test_an_id_written_at_once_is_the_same_id(parts: list[str]) -> None:
+    assert ids.name_text(*parts) == str(ids.name_id(*parts))

@@ -51,7 +51,7 @@ class Taking:
     rejected: int = 0
     items: list[dict[str, Any]] = field(default_factory=list)
     _accepted: Counter[str] = field(default_factory=Counter)
-    _seen: dict[int, str] = field(default_factory=dict)
+    _seen: dict[str, str] = field(default_factory=dict)
 
     async def take(self, bodies: Sequence[bytes]) -> None:
         """Publish what is right. Raises Unavailable; what was said before is safe to say again."""
@@ -77,11 +77,11 @@ class Taking:
         except Problem as problem:
             self._refuse(index, problem)
             return None
-        before = self._seen.get(ready.id.int)
+        before = self._seen.get(ready.id)
         if before not in (None, ready.fingerprint):
             self._refuse(index, Problem(409, "An earlier item has this identity and another content."))
             return None
-        self._seen[ready.id.int] = ready.fingerprint
+        self._seen[ready.id] = ready.fingerprint
         self._accepted[ready.kind] += 1
         if self.show_accepted:
             self.items.append({"index": index, "id": ready.id})

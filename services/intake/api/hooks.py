@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 import structlog
@@ -100,7 +99,7 @@ async def _signals(adapter: Adapter, body: bytes, delivery: str, now: datetime, 
     payload = read_payload(body)
     taken: list[Ready] = []
     flaws: list[Flaw] = []
-    seen: dict[UUID, str] = {}
+    seen: dict[str, str] = {}
     for count, element in enumerate(adapter.elements(payload), start=1):
         try:
             mapped = adapter.mapped(payload, element, delivery)

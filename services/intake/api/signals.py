@@ -1,4 +1,4 @@
-"""The two types of signal as a table: how each is read, what it becomes, and its record."""
+"""The two types of signal as a table: how each is read, the event that it becomes, and its record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fastapi import Response
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
 from services.intake.domain.reading import Form, Said
-from services.intake.domain.signals import Sender, activity_recorded, feedback_received
+from services.intake.domain.signals import Sender, received
 from shared import ids
-from shared.codec import Outgoing, encode
-from shared.events import ActivityRecorded, FeedbackReceived
+from shared.codec import Envelope, Outgoing, record
+from shared.events import ActivityRecorded, Event, FeedbackReceived
 from shared.problem import Fault, Problem, pointer
 
 
@@ -24,18 +24,18 @@ from shared.problem import Fault, Problem, pointer
 class Signal:
     name: str
     form: Form[Any]
-    event: Callable[[Said[Any], tuple[str, ...], datetime], FeedbackReceived | ActivityRecorded]
+    event: type[Event]
 
 
-FEEDBACK = Signal("feedback", Form(FeedbackInput), feedback_received)
-ACTIVITY = Signal("activity", Form(ActivityInput), activity_recorded)
+FEEDBACK = Signal("feedback", Form(FeedbackInput), FeedbackReceived)
+ACTIVITY = Signal("activity", Form(ActivityInput), ActivityRecorded)
 
 
 class Ready(NamedTuple):
     """A signal that may be published; `kind` is the name of its type."""
 
     kind: str
-    id: UUID
+    id: str
     fingerprint: str
     record: Outgoing
 
@@ -49,15 +49,15 @@ def ready(signal: Signal, said: Said[Any], sender: Sender, now: datetime, tracep
     """A checked signal to record. Raises Refused when it names a source that its sender may not."""
     if sender.fixed and said.signal.source != sender.source:
         raise Refused([Flaw(("source",), "is fixed by the caller's key", sender.source)])
-    event = signal.event(said, sender.key, now)
-    key = (event.customer.id or str(event.id)).encode()
-    record = encode(event, key=key, source="intake", at=now, traceparent=traceparent)
-    return Ready(signal.name, event.id, event.fingerprint, record)
+    event = received(signal.name, said, sender.key, now)
+    envelope = Envelope(signal.event, "intake", now, traceparent)
+    outgoing = record(envelope, event.id.encode(), event.value, key=event.key)
+    return Ready(signal.name, event.id, event.fingerprint, outgoing)
 
 
-def receipt(identity: UUID, received_at: datetime) -> Response:
+def receipt(identity: str, received_at: datetime) -> Response:
     """202: `id`, `reference` (for people) and `received_at`."""
-    said = {"id": identity, "reference": ids.reference(identity), "received_at": received_at}
+    said = {"id": identity, "reference": ids.reference(UUID(identity)), "received_at": received_at}
     return Response(msgspec.json.encode(said), 202, media_type="application/json")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import get_args
@@ -11,11 +11,16 @@ from typing import get_args
 import msgspec
 from msgspec import UNSET, Struct
 
-from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, RatingInput
+from services.intake.domain.inputs import NAME_PATTERN, ActivityInput, FeedbackInput, Flaw, RatingInput
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 AHEAD = timedelta(minutes=5)
 CONTENT = ("text", "subject", "rating")
+
+_NAME = re.compile(NAME_PATTERN)
+_MOST_NAMES = 10_000
+_right_names: set[str] = set()
+"""Names of attributes that have been found right: a sender's signals all have the same few."""
 
 _PROSE = frozenset({"text", "subject"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -31,6 +36,8 @@ def check(signal: FeedbackInput | ActivityInput, now: datetime) -> list[Flaw]:
             flaws.append(Flaw(("text",), "one of text, subject and rating is required"))
     if signal.occurred_at is not UNSET:
         flaws += _moment(signal.occurred_at, now)
+    if not _right_names.issuperset(signal.attributes):
+        flaws += _names(signal.attributes)
     return flaws
 
 
@@ -59,6 +66,15 @@ def _moment(at: datetime, now: datetime) -> Iterator[Flaw]:
     elif at > now + AHEAD:
         limit = f"now + {int(AHEAD.total_seconds())} s"
         yield Flaw(("occurred_at",), "lies in the future; is the sender's clock right?", limit)
+
+
+def _names(attributes: Iterable[str]) -> Iterator[Flaw]:
+    """Matched as JSON Schema does: a line break at the end is no part of a name."""
+    for name in attributes:
+        if not _NAME.fullmatch(name):
+            yield Flaw(("attributes",), "the name is not allowed", NAME_PATTERN)
+        elif len(_right_names) < _MOST_NAMES:
+            _right_names.add(name)
 
 
 def _line_fields(kind: type[Struct], prefix: str = "") -> Iterator[str]:

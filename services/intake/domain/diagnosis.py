@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin, overload
 import msgspec
 
 from services.intake.domain.checks import CONTENT, check, check_characters
-from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
+from services.intake.domain.inputs import ActivityInput, AttributeName, FeedbackInput, Flaw, Refused
 from services.intake.domain.wording import of_leaf
 
 MAX_FLAWS = 20
@@ -122,19 +122,19 @@ def _object(value: Any, kind: type[msgspec.Struct], path: tuple[str, ...]) -> It
 def _field(value: Any, kind: Any, path: tuple[str, ...]) -> Iterator[Flaw]:
     if struct := _struct_in(kind):
         yield from _object(value, struct, path)
-    elif (entry := _entry_of(kind)) and isinstance(value, _Object):
-        yield from _entries(value, kind, entry, path)
+    elif (of_value := _entry_of(kind)) and isinstance(value, _Object):
+        yield from _entries(value, kind, of_value, path)
     elif flaw := leaf(value, kind, path):
         yield flaw
 
 
-def _entries(value: _Object, kind: Any, entry: tuple[Any, Any], path: tuple[str, ...]) -> Iterator[Flaw]:
-    """Names, values and number of a flat map."""
+def _entries(value: _Object, kind: Any, of_value: Any, path: tuple[str, ...]) -> Iterator[Flaw]:
+    """Names, values and number of the attributes, the only map there is."""
     for name in value.repeated:
         yield Flaw(place(path, name), "stands more than once")
     for name, content in value.items():
         where = place(path, name)
-        if flaw := leaf(name, entry[0], where) or leaf(content, entry[1], where):
+        if flaw := leaf(name, AttributeName, where) or leaf(content, of_value, where):
             yield flaw
     if flaw := leaf(dict.fromkeys(map(str, range(len(value))), 0), kind, path):
         yield flaw
@@ -185,7 +185,7 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
     return next((part for part in found if issubclass(part, msgspec.Struct)), None)
 
 
-def _entry_of(kind: Any) -> tuple[Any, Any] | None:
-    """Types of name and value where `kind` is an annotated map."""
+def _entry_of(kind: Any) -> Any:
+    """The type of the values where `kind` is an annotated map, else None."""
     inner = get_args(kind)[0] if get_args(kind) else None
-    return get_args(inner) if get_origin(inner) is dict else None
+    return get_args(inner)[1] if get_origin(inner) is dict else None

@@ -15,7 +15,7 @@ import msgspec
 from services.intake.domain.checks import check, check_characters
 from services.intake.domain.diagnosis import diagnose
 from services.intake.domain.inputs import ActivityInput, FeedbackInput
-from services.intake.domain.normal import normalised, write
+from services.intake.domain.normal import PERSONAL_QUOTES, is_personal, normalised, write
 
 S = TypeVar("S", FeedbackInput, ActivityInput)
 
@@ -56,6 +56,7 @@ class Form(Generic[S]):
         said = normalised(signal, source)
         written = write(said)
         quotes = written.count(_QUOTE) - (0 if said.source is signal.source else _quotes_of_source(source))
+        quotes -= PERSONAL_QUOTES if is_personal(said.customer) else 0
         plain = not (escapes and _ESCAPED_QUOTE in raw) and _is_whole(raw, quotes)
         if not plain and (refused := diagnose(raw, self.type, now, certain=False)):
             raise refused

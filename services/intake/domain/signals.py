@@ -1,29 +1,28 @@
-"""A checked input in its normal form becomes an event: who it is, what it said, when."""
+"""A checked input in its normal form becomes an event: who it is, what it said, when.
+
+The event is written by adding to what the sender said (normal.py) what intake knows: its id, fingerprint and
+time of receipt, and where the sender did not say them, the language and when it happened. That what comes
+out is the contract in shared/events.py, `tests/unit/test_intake_signals.py` proves.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
-from uuid import UUID
 
-from msgspec import UNSET, UnsetType
+import msgspec
+from msgspec import UNSET
 
-from services.intake.domain.inputs import (
-    NO_CUSTOMER,
-    NO_PRODUCT,
-    ActivityInput,
-    CustomerInput,
-    FeedbackInput,
-    ProductInput,
-    RatingInput,
-)
-from services.intake.domain.normal import fingerprint
+from services.intake.domain.inputs import ActivityInput, FeedbackInput
+from services.intake.domain.normal import fingerprint, write
 from services.intake.domain.reading import Said
 from shared import ids
-from shared.events import ActivityRecorded, Customer, FeedbackReceived, Personal, Product, Rating
 from shared.language import language_of
 
-_NOBODY, _NOTHING = Customer(), Product()
+_encoder = msgspec.json.Encoder()
+_LANGUAGES = {"zh": b',"language":"zh"', "en": b',"language":"en"', "other": b""}
+"""What is added for a language that was found; "other" is what an event has without one."""
 
 
 class Sender(NamedTuple):
@@ -35,85 +34,50 @@ class Sender(NamedTuple):
     fixed: bool = False
 
 
-def feedback_received(
-    checked: Said[FeedbackInput], key: tuple[str, ...], received_at: datetime
-) -> FeedbackReceived:
-    """The event of a feedback; `key`: the parts of an Idempotency-Key."""
-    said = checked.signal
-    return FeedbackReceived(
-        id=identity("feedback", said.source, said.external_id, key),
-        source=said.source,
-        external_id=said.external_id,
-        kind=said.kind,
-        channel=said.channel,
-        occurred_at=_occurred_at(said.occurred_at, received_at),
-        received_at=received_at,
-        language=said.language or language_of(said.text, said.subject),
-        subject=said.subject,
-        text=said.text,
-        customer=_customer(said.customer),
-        product=_product(said.product),
-        order_id=said.order_id,
-        supplier_id=said.supplier_id,
-        touchpoint=said.touchpoint,
-        category=said.category,
-        severity=said.severity,
-        urgency=said.urgency,
-        rating=_rating(said.rating),
-        attributes=said.attributes,
-        fingerprint=fingerprint(checked.written),
-    )
+class Received(NamedTuple):
+    """An event, written; `key` is that of its record: one customer's signals stay in order."""
+
+    id: str
+    fingerprint: str
+    key: bytes
+    value: bytes
 
 
-def activity_recorded(
-    checked: Said[ActivityInput], key: tuple[str, ...], received_at: datetime
-) -> ActivityRecorded:
-    """The event of an activity; `key`: the parts of an Idempotency-Key."""
-    said = checked.signal
-    return ActivityRecorded(
-        id=identity("activity", said.source, said.external_id, key),
-        source=said.source,
-        external_id=said.external_id,
-        kind=said.kind,
-        occurred_at=_occurred_at(said.occurred_at, received_at),
-        received_at=received_at,
-        customer=_customer(said.customer),
-        product=_product(said.product),
-        supplier_id=said.supplier_id,
-        department=said.department,
-        quantity=said.quantity,
-        attributes=said.attributes,
-        fingerprint=fingerprint(checked.written),
-    )
+def received(
+    kind: str, said: Said[FeedbackInput] | Said[ActivityInput], key: tuple[str, ...], at: datetime
+) -> Received:
+    """The event of a signal of a kind ("feedback" or "activity"); `key`: the parts of an Idempotency-Key."""
+    signal, written = said.signal, said.written
+    identity = _identity(kind, signal.source, signal.external_id, key)
+    mark = fingerprint(written)
+    receipt, moment = _times(at)
+    happened = signal.occurred_at
+    if happened is not UNSET:
+        moment = b""
+        if happened > at:  # a sender's clock may be a little ahead (checks.AHEAD)
+            written = write(msgspec.structs.replace(signal, occurred_at=at))
+    head = f'{{"id":"{identity}","fingerprint":"{mark}","received_at":'.encode()
+    value = b"".join((head, receipt, _language(signal), moment, b",", written[1:]))
+    return Received(identity, mark, (signal.customer.id or identity).encode(), value)
 
 
-def identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> UUID:
+def _identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> str:
     """From the upstream system's own id, else from the Idempotency-Key; a fresh one promises no dedupe."""
     if external_id:
-        return ids.signal_id(kind, source, external_id)
+        return ids.name_text(kind, source, external_id)
     if key:
-        return ids.name_id(f"{kind}-key", source, *key)
-    return ids.fresh_id()
+        return ids.name_text(f"{kind}-key", source, *key)
+    return str(ids.fresh_id())
 
 
-def _occurred_at(said: datetime | UnsetType, received_at: datetime) -> datetime:
-    """Never after the receipt: a sender's clock may be a little ahead (checks.AHEAD)."""
-    return received_at if said is UNSET else min(said, received_at)
+@lru_cache(maxsize=16)
+def _times(at: datetime) -> tuple[bytes, bytes]:
+    """What the events of a batch share: the time of receipt, and when it happened if nobody said."""
+    written = _encoder.encode(at.astimezone(UTC))
+    return written, b',"occurred_at":' + written
 
 
-def _customer(said: CustomerInput) -> Customer:
-    if said is NO_CUSTOMER:
-        return _NOBODY
-    known = said.name or said.phone or said.email
-    personal = Personal(name=said.name, phone=said.phone, email=said.email) if known else None
-    return Customer(id=said.id, tier=said.tier, region=said.region, personal=personal)
-
-
-def _product(said: ProductInput) -> Product:
-    return _NOTHING if said is NO_PRODUCT else Product(sku=said.sku, model=said.model, batch=said.batch)
-
-
-def _rating(said: RatingInput | UnsetType) -> Rating | None:
-    if said is UNSET:
-        return None
-    return Rating(metric=said.metric, score=said.score, scale_min=said.scale_min, scale_max=said.scale_max)
+def _language(signal: FeedbackInput | ActivityInput) -> bytes:
+    if isinstance(signal, ActivityInput) or signal.language:
+        return b""
+    return _LANGUAGES[language_of(signal.text, signal.subject)]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from services.intake.api.signals import FEEDBACK, Ready, ready
 from services.intake.domain.imports import Mark, Reject
@@ -118,11 +117,11 @@ class _Seen:
     """What a batch holds already: a repetition is published once, a contradiction is refused."""
 
     def __init__(self) -> None:
-        self._fingerprints: dict[int, str] = {}
+        self._fingerprints: dict[str, str] = {}
 
-    def again(self, identity: UUID, fingerprint: str) -> bool:
+    def again(self, identity: str, fingerprint: str) -> bool:
         """Raises RowError when another row has this identity and another content."""
-        before = self._fingerprints.setdefault(identity.int, fingerprint)
+        before = self._fingerprints.setdefault(identity, fingerprint)
         if before != fingerprint:
             raise RowError("", "an earlier row has this identity and another content")
         return before is not fingerprint
