@@ -125,6 +125,18 @@ class Calendar:
         """First moment at which `worked` is `work`, more than at `since`. Raises NoWorkingTime."""
         return self._reached(work, _microseconds(since))
 
+    def all_reached(self, works: Iterable[int], since: datetime) -> list[datetime]:
+        """`reached` of several, for what is promised many times a second."""
+        moment, ends, done = _microseconds(since), self._ends, self._done
+        found = []
+        for work in works:
+            if not done or done[-1] < work or self._far:
+                found.append(self._reached(work, moment))
+            else:
+                index = bisect_left(done, work)
+                found.append(_EPOCH + timedelta(0, 0, ends[index] - done[index] + work))
+        return found
+
     def next_working(self, at: datetime) -> datetime:
         """`at` itself when it is worked, else the next opening; UTC. Raises NoWorkingTime."""
         moment = _microseconds(at)
@@ -278,4 +290,4 @@ def _microseconds(at: datetime) -> int:
 
 
 def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)

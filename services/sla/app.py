@@ -43,4 +43,4 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
 
     service.prepare.append(store.ensure_indexes)
     service.background += [policies, sweep.run]
-    return create_app(service, [api.routes(store, promises, clock, service.access)])
+    return create_app(service, [api.routes(store, promises, service.mongo.now, service.access)])

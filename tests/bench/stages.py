@@ -42,7 +42,7 @@ CONSUMING = (
         (CASES, ASSIGNMENTS),
         ("feedback", "cases", "case_history"),
     ),
-    Stage("sla", "case event", (CASES,), (CASES,), (SLA,), ("clocks", "escalations")),
+    Stage("sla", "case event", (CASES,), (CASES,), (SLA,), ("clocks", "escalations", "departments")),
     Stage(
         "analytics",
         "event",
@@ -53,13 +53,12 @@ CONSUMING = (
     ),
 )
 STAGES = (INTAKE, *CONSUMING)
-COMPARED = "routing"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A stage beside its limit, and routing beside the tutorial way. CPU shares of a raw stage have the same
-    names."""
+    """A stage beside its limit, and beside the tutorial way where there is one. CPU shares of a raw stage
+    have the same names."""
 
     stage: Stage
     real: Measured
@@ -98,4 +97,5 @@ async def _consuming(lab: Laboratory, stage: Stage) -> Finding:
     gc.freeze()  # the documents are ballast that a service would not have
     limit = await raw.replay(lab, stage.name, work)
     gc.unfreeze()
-    return Finding(stage, real, limit, await tutorial.measure(lab) if stage.name == COMPARED else None)
+    naive = await tutorial.measure(lab, stage.name) if stage.name in tutorial.MODULES else None
+    return Finding(stage, real, limit, naive)

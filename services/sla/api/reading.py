@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -13,14 +14,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from services.sla.api.views import ClockView, EscalationPage, LatePage, clock_view, escalation_view, late_case
 from services.sla.domain.promise import Promises
-from services.sla.store import ClockStore
+from services.sla.store import ClockStore, Due
 from shared.calendar import FIRST_YEAR, LAST_YEAR
-from shared.clock import Clock
-from shared.events import EscalationAction, Priority
+from shared.events import EscalationAction, Priority, Target
 from shared.permission import narrowed, sees
 from shared.policy import Wall
 from shared.problem import Problem
 
+Now = Callable[[], Awaitable[datetime]]
+"""The database's clock: by it things are due, and a replica's own may be wrong by hours."""
 Position = tuple[datetime, UUID]
 
 
@@ -77,7 +79,7 @@ class LateQuery(Page):
     department: Text | None = None
     owner: Text | None = None
     priority: Priority | None = None
-    target: Literal["first_response", "resolution"] | None = None
+    target: Target | None = None
 
 
 class EscalationQuery(Page):
@@ -90,7 +92,7 @@ class EscalationQuery(Page):
     recipient: Annotated[str, Field(max_length=200)] | None = None
 
 
-def reading_routes(store: ClockStore, promises: Promises, clock: Clock, guard: type[APIRoute]) -> APIRouter:
+def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1", route_class=guard)
 
     @router.get("/clocks/{case_id}")
@@ -99,18 +101,19 @@ def reading_routes(store: ClockStore, promises: Promises, clock: Clock, guard: t
         found = await store.clock(case_id)
         if found is None or not sees(request.state.principal, found.labels.department):
             raise Problem(404, "No clock runs for such a case.")
-        return clock_view(found, promises, clock.now())
+        return clock_view(found, promises, await now())
 
     @router.get("/overdue")
     async def get_overdue(request: Request, query: Annotated[LateQuery, Query()]) -> LatePage:
         """Open cases past due or within `within`, most overdue first. Cases on hold are not late."""
-        now = clock.now()
-        until, due = now + timedelta(seconds=query.within), query.target or "earliest"
+        moment = await now()
+        until = moment + timedelta(seconds=query.within)
+        due: Due = query.target or "earliest"
         labels = query.model_dump(include={"owner", "priority"}, exclude_none=True)
         asked = None if query.department is None else [query.department]
         departments = narrowed(request.state.principal, asked)
         found = await store.late(due, until, labels, departments, query.after, query.limit + 1)
-        items = [late_case(late, query.target, until, now) for late in found[: query.limit]]
+        items = [late_case(late, query.target, until, moment) for late in found[: query.limit]]
         following = None
         if len(found) > query.limit:
             following = _cursor(items[-1].due_at, items[-1].case_id)

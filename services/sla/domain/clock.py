@@ -12,7 +12,6 @@ met | breached (finished) ── reopened (resolution), a message (update), tran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -24,7 +23,7 @@ from shared.events import CaseLabels, EscalationAction, Hold, Status, Target, Ve
 TargetState = Literal["running", "paused", "met", "breached", "cancelled"]
 
 
-class ClockStep(Struct, frozen=True, omit_defaults=True):
+class ClockStep(Struct, frozen=True, array_like=True, gc=False):
     """One escalation step. `at` is None while a pause in progress stands before it.
 
     `seconds` is its business time after the start, by which it moves when a pause ends; `to` is whom `notify`
@@ -50,7 +49,7 @@ class ClockStep(Struct, frozen=True, omit_defaults=True):
         return self.step, self.repetition
 
 
-class TargetClock(Struct, frozen=True, omit_defaults=True):
+class TargetClock(Struct, frozen=True, omit_defaults=True, gc=False):
     """One target of a case. `seconds` is the promise in business time of `calendar`.
 
     `epoch` counts how often it was begun anew: by reopenings (resolution), by customer messages after the
@@ -76,13 +75,18 @@ class TargetClock(Struct, frozen=True, omit_defaults=True):
     def is_open(self) -> bool:
         return self.finished_at is None and self.state != "cancelled"
 
-    def moments(self) -> Iterator[datetime]:
-        """When something is to be said: the breach, and each step that waits."""
+    def next_moment(self) -> datetime | None:
+        """When something is to be said next: the breach, or a step that waits."""
         if not self.is_open:
-            return
-        if self.due_at is not None and not self.breached:
-            yield self.due_at
-        yield from (step.at for step in self.steps if step.waits and step.at is not None)
+            return None
+        following = None if self.breached else self.due_at
+        for step in self.steps:
+            at = step.at
+            if at is None or step.fired_at is not None or step.cancelled:
+                continue
+            if following is None or at < following:
+                following = at
+        return following
 
 
 class Judged(Struct, frozen=True, omit_defaults=True):
@@ -97,7 +101,7 @@ class Judged(Struct, frozen=True, omit_defaults=True):
     wall_seconds: int
 
 
-class OpenDues(Struct, frozen=True, omit_defaults=True):
+class OpenDues(Struct, frozen=True, omit_defaults=True, gc=False):
     """Dues of the targets that are still open, for lists of what is late; `earliest` of them all."""
 
     earliest: datetime
@@ -107,7 +111,7 @@ class OpenDues(Struct, frozen=True, omit_defaults=True):
     ola: datetime | None = None
 
 
-class Clock(Struct, frozen=True, omit_defaults=True):
+class Clock(Struct, frozen=True, omit_defaults=True, gc=False):
     """One per case. `partition` is that of its record in cqm.cases.v1: whoever holds it moves the clock.
 
     `case_version` is the snapshot that it follows, `version` its own, one more with each write. `next_at`
@@ -134,7 +138,8 @@ class Clock(Struct, frozen=True, omit_defaults=True):
 
 def next_moment(targets: dict[Target, TargetClock]) -> datetime | None:
     """The earliest moment of all targets at which something is to be said."""
-    return min((moment for target in targets.values() for moment in target.moments()), default=None)
+    moments = [moment for target in targets.values() if (moment := target.next_moment()) is not None]
+    return min(moments, default=None)
 
 
 def open_dues(targets: dict[Target, TargetClock]) -> OpenDues | None:

@@ -75,6 +75,13 @@ class WorkingTime:
             left -= calendar.worked(end) - done
         return None
 
+    def moments_after(self, spans: Sequence[int]) -> list[datetime | None]:
+        """`moment_after` of several."""
+        if self._spans is not None or 0 in spans:
+            return [self.moment_after(seconds) for seconds in spans]
+        works = [self._done + seconds * _SECOND for seconds in spans]
+        return [_kept(moment) for moment in self._calendar.all_reached(works, self._start)]
+
     def seconds_until(self, end: datetime) -> int:
         """Whole seconds of work up to `end`; 0 when it is not after the start."""
         calendar = self._calendar

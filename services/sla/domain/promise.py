@@ -31,11 +31,15 @@ class PromisedStep:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One target: the business seconds of `calendar` that it may take, and its steps."""
+    """One target: the business seconds of `calendar` that it may take, and its steps.
+
+    `spans` are all its different business seconds, those of the target first.
+    """
 
     seconds: int
     calendar: str
     steps: tuple[PromisedStep, ...]
+    spans: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ class Promises:
     def _promise(self, entry: SlaEntry, target: Target, calendar: str, span: Business) -> Promise:
         hours = self._policy.calendars[calendar]
         seconds = span.on(hours)
-        return Promise(seconds, calendar, tuple(_numbered(entry.escalate.get(target, ()), seconds, hours)))
+        steps = tuple(_numbered(entry.escalate.get(target, ()), seconds, hours))
+        spans = tuple(dict.fromkeys((seconds, *(step.seconds for step in steps))))
+        return Promise(seconds, calendar, steps, spans)
 
 
 def _numbered(steps: list[Step] | tuple[()], seconds: int, hours: Calendar) -> Iterator[PromisedStep]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -45,11 +44,19 @@ def planned(
 ) -> TargetClock:
     """Computed from the original start, never from now; steps that have fired stay as they are."""
     time = view.working_time(promise.calendar, course.start, course.stop)
-    due_at = time.moment_after(promise.seconds)
-    fired = {step.key: step for step in target.steps if step.fired_at is not None} if target else {}
-    steps: Iterable[ClockStep] = _steps(promise)
-    if fired:
-        steps = ({step.key: step for step in steps} | fired).values()
+    times = dict(zip(promise.spans, time.moments_after(promise.spans), strict=True))
+    due_at = times[promise.seconds]
+    idle = course.stop is not None or _is_quiet(view.case, name)
+    steps = tuple([
+        ClockStep(
+            step.step, step.action, step.seconds, step.repetition, step.to,
+            None if idle else times[step.seconds], None, idle,
+        )
+        for step in promise.steps
+    ])  # fmt: skip
+    if target is not None:
+        fired = {step.key: step for step in target.steps if step.fired_at is not None}
+        steps = tuple(({step.key: step for step in steps} | fired).values()) if fired else steps
     return TargetClock(
         epoch=course.epoch,
         state="paused" if due_at is None else "running",
@@ -57,7 +64,7 @@ def planned(
         calendar=promise.calendar,
         started_at=course.start,
         due_at=due_at,
-        steps=_timed(view, name, time, steps, course.stop),
+        steps=steps,
         department=course.department,
     )
 
@@ -67,32 +74,14 @@ def moved(view: View, name: Target, target: TargetClock, course: Course) -> Targ
     if view.promises.calendar(target.calendar) is None or not view.promised.targets:
         return target
     time = view.working_time(target.calendar, target.started_at, course.stop)
-    return replace(target, state="breached", steps=_timed(view, name, time, target.steps, course.stop))
-
-
-def _steps(promise: Promise) -> list[ClockStep]:
-    return [
-        ClockStep(step.step, step.action, step.seconds, step.repetition, step.to) for step in promise.steps
+    idle = course.stop is not None or _is_quiet(view.case, name)
+    steps = [
+        step
+        if step.fired_at is not None
+        else replace(step, at=None if idle else time.moment_after(step.seconds), cancelled=idle)
+        for step in target.steps
     ]
-
-
-def _timed(
-    view: View, name: Target, time: WorkingTime, steps: Iterable[ClockStep], stop: datetime | None
-) -> tuple[ClockStep, ...]:
-    """Each step that has not fired at its time; without one where no further step is to be taken."""
-    idle = stop is not None or _is_quiet(view.case, name)
-    times: dict[int, datetime | None] = {}
-    timed = []
-    for step in steps:
-        if step.fired_at is None:
-            if not idle and step.seconds not in times:
-                times[step.seconds] = time.moment_after(step.seconds)
-            moment = None if idle else times[step.seconds]
-            step = ClockStep(
-                step.step, step.action, step.seconds, step.repetition, step.to, moment, cancelled=idle
-            )
-        timed.append(step)
-    return tuple(timed)
+    return replace(target, state="breached", steps=tuple(steps))
 
 
 def _is_quiet(case: Case, name: Target) -> bool:
