@@ -43,7 +43,12 @@ def _decide(promises: Promises, batch: CaseBatch, clocks: dict[UUID, Clock]) -> 
             reason = PermanentError("no_due", f"case.opened_at: {error}")
             refused.append(Refusal(received.offset, cause.partition, reason))
             continue
-        (changes.new if old is None else changes.moved).append(clock)
+        if old is None:
+            changes.new.append(clock)
+        else:
+            changes.moved.append(clock)
+            if (old.open_dues, old.labels) != (clock.open_dues, clock.labels):
+                changes.relisted.append(clock)
         emits += [Emit(event, case.id.bytes, batch.now, cause) for event in said]
     return Decision(changes, emits, refused)
 

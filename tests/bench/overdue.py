@@ -22,7 +22,9 @@ from deploy.local.mongod import LocalMongod
 from deploy.local.part import running
 from deploy.local.ports import PortBook
 from services.sla.domain.clock import Clock
-from services.sla.store import ClockStore, clock_document
+from services.sla.store import ClockStore
+from services.sla.store.documents import clock_document
+from services.sla.store.late import due_document
 from shared.mongo import Database, Mongo, ending_after
 from tests.bench import report
 from tests.support.open_clocks import clocks, lists
@@ -68,8 +70,9 @@ async def _fill(store: ClockStore, database: Database, count: int, draws: int) -
     chance, drawn = random.Random(2), []
     made = clocks(count)
     while batch := list(islice(made, INSERT)):
-        await store.remember({clock.labels.department for clock in batch})
+        await store.late_list.remember({clock.labels.department for clock in batch})
         await database.clocks.insert_many([clock_document(clock) for clock in batch], ordered=False)
+        await database.dues.insert_many([due_document(clock) for clock in batch], ordered=False)
         drawn.append(chance.choice(batch))
     return chance.sample(drawn, min(draws, len(drawn)))
 

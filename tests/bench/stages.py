@@ -42,7 +42,7 @@ CONSUMING = (
         (CASES, ASSIGNMENTS),
         ("feedback", "cases", "case_history"),
     ),
-    Stage("sla", "case event", (CASES,), (CASES,), (SLA,), ("clocks", "escalations", "departments")),
+    Stage("sla", "case event", (CASES,), (CASES,), (SLA,), ("clocks", "dues", "escalations")),
     Stage(
         "analytics",
         "event",

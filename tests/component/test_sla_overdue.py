@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from services.sla.domain.clock import Clock
-from services.sla.store import ClockStore, clock_document, clock_of
+from services.sla.store import ClockStore
+from services.sla.store.documents import clock_document, clock_of
+from services.sla.store.late import due_document
 from shared.mongo import Database, Mongo
 from tests.support.open_clocks import NOW, Asked, clocks, lists
 from tests.support.servers import Servers
@@ -29,8 +31,9 @@ async def database(servers: Servers) -> AsyncIterator[Database]:
     await found.client.drop_database(found.name)
     store = ClockStore(found)
     await store.ensure_indexes()
-    await store.remember({clock.labels.department for clock in MADE})
+    await store.late_list.remember({clock.labels.department for clock in MADE})
     await found.clocks.insert_many([clock_document(clock) for clock in MADE], ordered=False)
+    await found.dues.insert_many([due_document(clock) for clock in MADE], ordered=False)
     yield found
     await found.client.drop_database(found.name)
     mongo.close()
@@ -60,7 +63,7 @@ async def test_every_filter_lists_what_it_says_the_most_overdue_first(database: 
             found = await store.late(
                 asked.due, asked.until, asked.labels, asked.departments, asked.after, PAGE
             )
-            assert [one.case_id for one in found] == expected(asked), asked.label
+            assert [identity for (_, identity), _ in found] == expected(asked), asked.label
 
 
 async def test_no_list_reads_a_collection_or_sorts_more_than_one_owners(database: Database) -> None:
@@ -70,19 +73,19 @@ async def test_no_list_reads_a_collection_or_sorts_more_than_one_owners(database
     for asked in lists(DRAWN[0], False):
         await store.late(asked.due, asked.until, asked.labels, asked.departments, asked.after, PAGE)
     await database.command("profile", 0)
-    seen = [entry async for entry in database["system.profile"].find({"ns": f"{database.name}.clocks"})]
+    seen = [entry async for entry in database["system.profile"].find({"ns": f"{database.name}.dues"})]
     assert len(seen) >= 80
     for entry in seen:
         assert "COLLSCAN" not in entry["planSummary"], entry["planSummary"]
         assert entry["keysExamined"] <= KEYS, entry["command"]
         if entry.get("hasSortStage"):
-            assert "labels.owner" in entry["command"]["filter"]
+            assert "owner" in entry["command"]["filter"]
 
 
 async def test_more_departments_than_mongodb_merges_at_once_are_asked_in_parts(database: Database) -> None:
     store = ClockStore(database)
     late = await store.late("earliest", NOW, {}, [f"department-{n}" for n in range(300)], None, PAGE)
-    assert [one.case_id for one in late] == expected(Asked("", "earliest", NOW, {}, None, None))
+    assert [identity for (_, identity), _ in late] == expected(Asked("", "earliest", NOW, {}, None, None))
 
 
 async def test_a_clock_comes_back_as_it_was_kept(database: Database) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.sla.domain.clock import Clock, ClockStep, TargetClock, next_moment, open_dues
-from services.sla.store import PRIORITIES, Due
+from services.sla.store.late import PRIORITIES, Due
 from shared.events import CaseLabels, EscalationAction, Target
 from shared.ids import document_id, reference
 

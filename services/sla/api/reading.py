@@ -113,10 +113,9 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
         asked = None if query.department is None else [query.department]
         departments = narrowed(request.state.principal, asked)
         found = await store.late(due, until, labels, departments, query.after, query.limit + 1)
-        items = [late_case(late, query.target, until, moment) for late in found[: query.limit]]
-        following = None
-        if len(found) > query.limit:
-            following = _cursor(items[-1].due_at, items[-1].case_id)
+        shown = [late_case(late, query.target, until, moment) for _, late in found[: query.limit] if late]
+        items = [one for one in shown if one is not None]
+        following = _cursor(*found[query.limit - 1][0]) if len(found) > query.limit else None
         return LatePage(items=items, next=following)
 
     @router.get("/escalations")

@@ -202,8 +202,11 @@ def _judged_view(judged: Judged) -> JudgedView:
     )
 
 
-def late_case(clock: Clock, wanted: Target | None, until: datetime, now: datetime) -> LateCase:
-    """A case of the list of what is late: its targets due by `until`, and the one that counts."""
+def late_case(clock: Clock, wanted: Target | None, until: datetime, now: datetime) -> LateCase | None:
+    """A case of the list of what is late: its targets due by `until`, and the one that counts.
+
+    None when nothing of it is late any more.
+    """
     late = sorted(
         (
             LateTarget(
@@ -217,7 +220,9 @@ def late_case(clock: Clock, wanted: Target | None, until: datetime, now: datetim
         ),
         key=lambda entry: entry.due_at,
     )
-    worst = next(entry for entry in late if wanted in (None, entry.target))
+    worst = next((entry for entry in late if wanted in (None, entry.target)), None)
+    if worst is None:
+        return None
     return LateCase(
         case_id=clock.case_id,
         reference=clock.reference,

@@ -1,0 +1,169 @@
+"""Clocks and escalations in MongoDB (database PREFIX_sla).
+
+clocks       one document per case, `_id` the case id; indexed by (partition, next_at) for the sweep. Steps
+             are packed (msgpack): nothing looks for one, and a document costs a third less
+dues         what is late (late.py)
+escalations  one document per step that fired, never changed; `_id` is ordered by the time of firing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
+
+from services.sla.domain.clock import Clock
+from services.sla.store.documents import (
+    Escalation,
+    clock_document,
+    clock_of,
+    escalation_document,
+    escalation_of,
+)
+from services.sla.store.late import Due, LateList, Place, beyond
+from shared.errors import Fenced
+from shared.events import EscalationRaised
+from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a decision leaves behind: clocks that are new, clocks that moved on, steps that fired.
+
+    `relisted` are those of the moved whose dues or labels are others than before.
+    """
+
+    new: list[Clock] = field(default_factory=list)
+    moved: list[Clock] = field(default_factory=list)
+    relisted: list[Clock] = field(default_factory=list)
+    raised: list[EscalationRaised] = field(default_factory=list)
+
+
+class ClockStore:
+    """All that the service keeps. `load*` and `save` run inside the transaction of a batch or a tick."""
+
+    def __init__(self, database: Database) -> None:
+        self._clocks = database.clocks
+        self._escalations = database.escalations
+        self.late_list = LateList(database)
+
+    async def ensure_indexes(self) -> None:
+        """A partial index for the sweep: a clock that waits for nothing costs it nothing."""
+        await ensure_indexes(
+            self._clocks,
+            [
+                IndexModel(
+                    [("partition", ASCENDING), ("next_at", ASCENDING)],
+                    partialFilterExpression={"next_at": {"$exists": True}},
+                )
+            ],
+        )
+        await self.late_list.ensure_indexes()
+        await ensure_indexes(
+            self._escalations,
+            [
+                IndexModel([("at", DESCENDING), ("_id", DESCENDING)]),
+                IndexModel([("case_id", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
+                IndexModel([("recipient", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
+                IndexModel([("action", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
+            ],
+        )
+
+    async def load(self, case_ids: Collection[UUID], session: Session) -> dict[UUID, Clock]:
+        """The clocks of these cases, where there are any."""
+        found = self._clocks.find({"_id": {"$in": list(case_ids)}}, session=session)
+        return {document["_id"]: clock_of(document) for document in await found.to_list(None)}
+
+    async def load_due(
+        self, partitions: Collection[int], now: datetime, limit: int, session: Session
+    ) -> list[Clock]:
+        """Clocks with something to say by `now`, the longest overdue first."""
+        found = (
+            self._clocks.find(_due(partitions, now), session=session).sort("next_at", ASCENDING).limit(limit)
+        )
+        return [clock_of(document) for document in await found.to_list(None)]
+
+    async def save(self, changes: Changes, session: Session) -> None:
+        """Write what a decision changed, each clock only over the version that it was decided from.
+
+        Raises Fenced when another writer was there in between.
+        """
+        if changes.new:
+            await self._clocks.insert_many([clock_document(clock) for clock in changes.new], session=session)
+            await self.late_list.insert(changes.new, session)
+        if changes.moved:
+            replacements = [
+                ReplaceOne({"_id": clock.case_id, "version": clock.version - 1}, clock_document(clock))
+                for clock in changes.moved
+            ]
+            result = await self._clocks.bulk_write(replacements, ordered=False, session=session)
+            if result.matched_count != len(replacements):
+                raise Fenced("sla: a clock was moved by another replica")
+        await self.late_list.renew(changes.relisted, session)
+        if changes.raised:
+            documents = [escalation_document(event) for event in changes.raised]
+            await self._escalations.insert_many(documents, ordered=False, session=session)
+
+    async def due_partitions(
+        self, partitions: Collection[int], now: datetime, limit: int
+    ) -> Sequence[Document]:
+        """`partition` and `next_at` of what is due, from the index alone; the longest overdue first."""
+        with driver_errors():
+            found = self._clocks.find(_due(partitions, now), {"_id": 0, "partition": 1, "next_at": 1})
+            return await found.sort("next_at", ASCENDING).limit(limit).to_list(None)
+
+    async def clock(self, case_id: UUID) -> Clock | None:
+        with driver_errors():
+            document = await self._clocks.find_one({"_id": case_id})
+        return None if document is None else clock_of(document)
+
+    async def late(
+        self,
+        due: Due,
+        until: datetime,
+        labels: dict[str, str],
+        departments: Sequence[str] | None,
+        after: Place | None,
+        limit: int,
+    ) -> list[tuple[Place, Clock | None]]:
+        """Clocks whose open due `due` is not after `until`, the most overdue first, each with its place.
+
+        `labels` must be equal, the department one of `departments` (None: any); `after` is the place of the
+        last one of the page before. A clock may have moved on since its place was read.
+        """
+        with driver_errors():
+            places = await self.late_list.find(due, until, labels, departments, after, limit)
+            found = await self._clocks.find({"_id": {"$in": [case for _, case in places]}}).to_list(None)
+        clocks = {document["_id"]: clock_of(document) for document in found}
+        return [(place, clocks.get(place[1])) for place in places]
+
+    async def escalations(
+        self,
+        equal: dict[str, Any],
+        departments: Sequence[str] | None,
+        since: datetime | None,
+        until: datetime | None,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> list[Escalation]:
+        """Steps that fired in [since, until), the latest first; `departments` and `after` as in `late`."""
+        query: Document = dict(equal)
+        if departments is not None:
+            query["department"] = {"$in": departments}
+        bounds = {"$gte": since, "$lt": until, "$lte": after[0] if after else None}
+        span = {operator: bound for operator, bound in bounds.items() if bound is not None}
+        if span:
+            query["at"] = span
+        if after is not None:
+            query["$or"] = beyond("at", "$lt", after)
+        with driver_errors():
+            found = self._escalations.find(query).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
+            return [escalation_of(document) for document in await found.to_list(None)]
+
+
+def _due(partitions: Iterable[int], now: datetime) -> Document:
+    return {"partition": {"$in": list(partitions)}, "next_at": {"$lte": now}}
