@@ -12,4 +12,4 @@ class SlaSettings(Settings):
     sweep_every: float = Field(
         default=0.25, gt=0, le=5, description="seconds between looks for what has come due"
     )
-    sweep_clocks: int = Field(default=500, ge=1, le=5000, description="most clocks moved in one transaction")
+    sweep_clocks: int = Field(default=2000, ge=1, le=5000, description="most clocks moved in one transaction")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from prometheus_client import Histogram
+
 from services.sla.domain.clock import Clock
 from services.sla.domain.escalation import Raised, Roster, fire
+from services.sla.domain.promise import TARGETS
 from services.sla.store import Changes, ClockStore
 from shared.errors import Fenced
 from shared.events import EscalationRaised
@@ -36,6 +40,10 @@ LAG = gauge(
 SWEEP = histogram("cqm_sla_sweep_seconds", "Time of one transaction that says what has come due")
 
 
+FEW = 200
+"""Of what is due so much is looked at; beyond it all partitions are taken to have some."""
+
+
 @dataclass
 class Sweep:
     """The background work of the service: `run()` until cancelled.
@@ -52,6 +60,9 @@ class Sweep:
     every: float
     clocks: int
     _said: list[tuple[Clock, Raised]] = field(default_factory=list)
+    _late: dict[str, Histogram] = field(
+        default_factory=lambda: {target: LATE.labels(target) for target in TARGETS}
+    )
 
     async def run(self) -> None:
         while True:
@@ -63,14 +74,15 @@ class Sweep:
         now: datetime = await self.mongo.now()
         topic = self.stream.topic.name
         held = [partition.partition for partition in self.stream.held]
-        due = await self.store.due_partitions(held, now, self.clocks) if held else []
+        due = await self.store.due_partitions(held, now, FEW) if held else []
         LAG.set((now - due[0]["next_at"]).total_seconds() if due else 0.0)
         if not due:
             return False
-        tick = Tick(now, {entry["partition"] for entry in due}, topic)
+        is_few = len(due) < FEW
+        tick = Tick(now, {entry["partition"] for entry in due} if is_few else set(held), topic)
         with SWEEP.time():
             await self._say(tick)
-        return len(due) == self.clocks
+        return len(due) >= min(FEW, self.clocks)
 
     async def _say(self, tick: Tick) -> None:
         """One transaction; smaller ones when its events would not fit into a fence."""
@@ -110,12 +122,18 @@ class Sweep:
         return Decision(changes, emits)
 
     def _count(self, now: datetime) -> None:
+        steps: Counter[tuple[str, int, str]] = Counter()
+        breaches: Counter[str] = Counter()
         for clock, event in self._said:
             if isinstance(event, EscalationRaised):
-                ESCALATIONS.labels(event.target, event.step, event.action).inc()
+                steps[event.target, event.step, event.action] += 1
                 moment = event.step_at
             else:
-                BREACHES.labels(event.target).inc()
+                breaches[event.target] += 1
                 moment = event.due_at
             if moment >= clock.changed_at:
-                LATE.labels(event.target).observe((now - moment).total_seconds())
+                self._late[event.target].observe((now - moment).total_seconds())
+        for step, count in steps.items():
+            ESCALATIONS.labels(*step).inc(count)
+        for target, count in breaches.items():
+            BREACHES.labels(target).inc(count)

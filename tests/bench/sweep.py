@@ -17,6 +17,7 @@ import uvloop
 from msgspec.structs import replace
 from rich.console import Console
 
+from deploy.local.plan import COMMAND
 from services.sla.domain.clock import Clock, ClockStep
 from services.sla.store import ClockStore
 from services.sla.store.documents import clock_document
@@ -35,6 +36,7 @@ DEADLINE_SECONDS = 120.0
 
 def main(
     count: Annotated[int, typer.Option("--clocks", min=100, help="Steps due in one second.")] = 10_000,
+    replicas: Annotated[int, typer.Option(min=1, max=8, help="Replicas of the service.")] = 1,
     idle: Annotated[int, typer.Option(help="Open clocks beside them that are not due.")] = 0,
 ) -> None:
     """Steps fired per second, and how late."""
@@ -45,17 +47,19 @@ def main(
         tempfile.TemporaryDirectory(prefix="cqm-sweep-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_measure(console, Path(folder), count, idle))
+        runner.run(_measure(console, Path(folder), count, replicas, idle))
 
 
-async def _measure(console: Console, folder: Path, count: int, idle: int) -> None:
+async def _measure(console: Console, folder: Path, count: int, replicas: int, idle: int) -> None:
     async with laboratory(folder) as lab:
         database = lab.database("sla")
         store = ClockStore(database)
         await store.ensure_indexes()
         await _fill(lab, store, idle, due=None)
-        service = await lab.start("sla")
-        await service.until_ready(service.start_seconds)
+        names = ["sla", *(f"sla-{number}" for number in range(1, replicas))]
+        for name in names:
+            service = await lab.start(name, [part.format(name="sla") for part in COMMAND])
+            await service.until_ready(service.start_seconds)
         due = (await lab.mongo.now()).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS)
         await _fill(lab, store, count, due=due)
         now = await lab.mongo.now()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.sla.domain.clock import Clock
 from services.sla.store import ClockStore
 from services.sla.store.documents import clock_document, clock_of
 from services.sla.store.late import due_document
@@ -91,17 +89,4 @@ async def test_more_departments_than_mongodb_merges_at_once_are_asked_in_parts(d
 async def test_a_clock_comes_back_as_it_was_kept(database: Database) -> None:
     document = await database.clocks.find_one({"_id": MADE[3].case_id})
     assert document is not None
-    assert clock_of(document) == _in_milliseconds(MADE[3])
-
-
-def _in_milliseconds(clock: Clock) -> Clock:
-    """As BSON keeps times."""
-    return clock_of(_rounded(clock_document(clock)))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    if hasattr(value, "microsecond"):
-        return value - timedelta(microseconds=value.microsecond % 1000)
-    return value
+    assert clock_of(document) == MADE[3]

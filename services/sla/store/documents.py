@@ -6,9 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
 
-from services.sla.domain.clock import Clock, ClockStep
+from services.sla.domain.clock import Clock
 from shared.events import EscalationRaised
 from shared.ids import document_id
 from shared.mongo import Document
@@ -46,28 +45,28 @@ class Escalation(msgspec.Struct, frozen=True):
 
 
 def clock_document(clock: Clock) -> Document:
-    """A clock as it is kept."""
-    bare = {name: replace(target, steps=()) for name, target in clock.targets.items()}
-    document = _written(replace(clock, targets=bare))
-    for name, target in clock.targets.items():
-        if target.steps:
-            document["targets"][name]["steps"] = _pack(target.steps)
+    """A clock as it is kept: packed as `clock`, and beside it what is looked for or tells a person in the
+    database where it stands."""
+    document: Document = {
+        "_id": clock.case_id,
+        "partition": clock.partition,
+        "version": clock.version,
+        "case_version": clock.case_version,
+        "status": clock.status,
+        "clock": _pack(clock),
+    }
+    if clock.next_at is not None:
+        document["next_at"] = clock.next_at
     return document
 
 
 def clock_of(document: Document) -> Clock:
     """What `clock_document` kept."""
-    packed = {
-        name: target.pop("steps") for name, target in document.get("targets", {}).items() if "steps" in target
-    }
-    clock = msgspec.convert(document, Clock)
-    for name, steps in packed.items():
-        clock.targets[name] = replace(clock.targets[name], steps=_unpack(steps))
-    return clock
+    return _unpack(document["clock"])
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[ClockStep, ...]).decode
+_unpack = msgspec.msgpack.Decoder(Clock).decode
 
 
 def escalation_document(event: EscalationRaised) -> Document:
