@@ -25,7 +25,7 @@ from services.routing.domain.roster import Absence
 from shared import ids
 from shared.events import CaseLabels, Customer, EscalationRaised, FeedbackReceived, Severity, Urgency
 from shared.principal import Principal
-from tests.support.afternoon import LEGAL, Afternoon, Refused
+from tests.support.afternoon import ENDED, LEGAL, Afternoon, Refused
 from tests.support.desk import Desk
 from tests.support.office import CATEGORIES, OFFICES, USUAL, policy_of
 from tests.support.retelling import facts_of
@@ -109,19 +109,27 @@ class AnAfternoon(RuleBasedStateMachine):
 
     @rule(batch=st.lists(complaints(), min_size=1, max_size=3), at_once=st.booleans())
     def customers_speak(self, batch: list[dict[str, Any]], at_once: bool) -> None:
-        """`at_once`: the one who opens the cases may also give them out, where nobody waits."""
+        """`at_once`: the one who opens the cases may also give them out, and settle what evidence reopened
+        or made graver, where nobody waits."""
         said = [self.heard.setdefault(one["number"], self._feedback(one)) for one in batch]
         queues = {one["department"] for one in self.model.cases.values() if one["waiting"]}
-        known, self.desk.writes_pools = set(self.model.cases), at_once
+        self.desk.writes_pools = at_once
         self.desk.take(*said)
+        due: dict[UUID, None] = {}
         for one in said:
+            before = self._matters_to_a_pool()
             outcome = self.desk.shelf.known[one.id]
             self.model.hear(facts_of(one), self.desk.now, lambda outcome=outcome: outcome.case_id)
-        new = [one for which, one in self.model.cases.items() if which not in known]
-        for department in dict.fromkeys(one["department"] for one in new if at_once):
-            if department not in queues:
-                mine = [one["id"] for one in new if one["department"] == department]
-                self.model.turn(department, mine, self.desk.now, self._became, just_opened=True)
+            after = self._matters_to_a_pool()
+            due |= {which: None for which in after if after[which] != before.get(which)}
+        mine = [self.model.cases[which] for which in due if at_once]
+        for department in dict.fromkeys(one["department"] for one in mine):
+            if department in self.model.office["departments"] and department not in queues:
+                here = [one["id"] for one in mine if one["department"] == department]
+                self.model.turn(department, here, self.desk.now, self._became, just_opened=True)
+
+    def _matters_to_a_pool(self) -> dict[UUID, tuple[bool, str]]:
+        return {which: (one["status"] in ENDED, one["priority"]) for which, one in self.model.cases.items()}
 
     def _feedback(self, one: dict[str, Any]) -> FeedbackReceived:
         now = self.desk.now
