@@ -95,16 +95,20 @@ class Sweep:
 
     async def look_at_rosters(self, now: datetime, policy: Policy) -> None:
         """Ask for a look at each queue whose department has other people there than at the last look, or
-        another policy; and where somebody carries cases who has left, or the whole department has."""
+        another policy; and where somebody carries cases who has left, or the whole department has.
+
+        Where nothing waits, who is there is forgotten: people may come and go before the next case waits.
+        """
         queues, loads = await self.store.queue_lengths(), await self.store.loads()
         absences = await self.store.absences()
+        before, self._there = self._there, {}
         for department in queues.keys() | loads.keys():
             busy = {name for name, seat in loads.get(department, {}).items() if seat.load}
             changed = bool(busy - agents(policy, department))
             if department in queues:
                 members = roster(policy, department, now, absences).members
                 there = policy.version, frozenset(members)
-                changed = changed or self._there.get(department) != there
+                changed = changed or before.get(department) != there
                 self._there[department] = there
             if changed:
                 await self.actions.ask_for_roster(department, policy.version, now)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from services.routing.domain.assignment import Heir, Roster, Seat
 from services.routing.domain.case_file import Books, CaseFile, Counted
+from services.routing.domain.roster import Absence
 from services.routing.domain.turn import Turn
 from services.routing.handlers import decide_assignments
 from services.routing.store import Changes
+from shared import ids
+from shared.events import Customer, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Partition
 from tests.support.cases import NOW, POLICY, case_file, member, roster
+from tests.support.desk import Desk
+from tests.support.office import policy_of
 
 CAUSE = Cause(Partition("cqm.assignments.v1", 0))
 LOGISTICS = roster(member("chen"))
@@ -44,3 +51,38 @@ def test_what_a_closed_department_handed_on_is_not_undone_by_who_lets_the_case_g
     assert (stored.case.department, stored.case.version) == ("service", 2)
     assert not stored.books.counted.weight
     assert [entry.version for entry in decision.changes.entries] == [2]
+
+
+def glass(number: int, at: datetime) -> FeedbackReceived:
+    """A complaint of somebody else each time, for those who work with glass."""
+    return FeedbackReceived(
+        id=ids.signal_id("feedback", "turns", str(number)), source="turns", kind="complaint", language="zh",
+        category="goods.glass", severity="low", urgency="low", customer=Customer(id=f"c{number}"),
+        occurred_at=at, received_at=at,
+    )  # fmt: skip
+
+
+def test_who_leaves_is_missed_though_nothing_waited_when_they_had_come_back() -> None:
+    desk, room = Desk(policy_of(0), NOW), 5
+
+    def away(hours: int) -> None:
+        for person in ("ann", "abe"):
+            desk.shelf.away[person] = Absence(desk.now, desk.now + timedelta(hours=hours))
+        desk.look()
+        turns()
+
+    def turns() -> None:
+        while desk.asked:
+            asked, desk.asked = desk.asked, []
+            desk.take(*asked)
+
+    desk.take(*(glass(number, NOW) for number in range(room + 1)))
+    turns()
+    away(0)
+    away(1)
+    away(0)
+    desk.take(glass(room + 1, NOW))
+    turns()
+    away(1)
+    departments = Counter(file.case.department for file in desk.shelf.cases.values())
+    assert departments == {"goods": room, "help": 2}, "what waits goes to the backup, each time"
