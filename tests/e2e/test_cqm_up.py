@@ -154,7 +154,7 @@ async def test_the_screen_says_where_it_listens_and_what_to_try(up: Running) -> 
         assert address in up.screen
         assert (await up.client.get(address)).is_success
     assert f"cqm demo --data-dir {up.folder}" in up.screen
-    assert re.search(r"Ctrl-C, or `cqm down .*` elsewhere, drains and stops it", up.screen)
+    assert re.search(r"Ctrl-C, or `\S*cqm down .*` elsewhere, drains and stops it", up.screen)
 
 
 async def test_a_file_imported_twice_is_there_once_and_its_figures_are_those_of_pandas(up: Running) -> None:

@@ -15,7 +15,7 @@ from tests.support.faults import SESSION_TIMEOUT, Replica
 from tests.support.load import under_load
 from tests.support.witness import short
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 VICTIMS: tuple[tuple[str, Topic, tuple[str, ...]], ...] = (
     ("routing", FEEDBACK, POINTS),
@@ -27,8 +27,9 @@ VICTIMS: tuple[tuple[str, Topic, tuple[str, ...]], ...] = (
 )
 """Two replicas of each service, which die beside each other, each at its points in turn."""
 COME_TO_IT_SECONDS = 60.0
-RECOVERY_SECONDS = 4 * (SESSION_TIMEOUT + 5)
-"""One death is recovered from in a session timeout and 5 s; here others follow before it is over."""
+RECOVERY_SECONDS = 12 * (SESSION_TIMEOUT + 5)
+"""After which a recovery counts as none. One death is recovered from in a session timeout and 5 s; here others
+follow before it is over, and the machine may have other work: how long each took is reported, not judged."""
 
 
 @dataclass
