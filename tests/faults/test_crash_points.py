@@ -28,8 +28,8 @@ VICTIMS: tuple[tuple[str, Topic, tuple[str, ...]], ...] = (
 """Two replicas of each service, which die beside each other, each at its points in turn."""
 COME_TO_IT_SECONDS = 60.0
 RECOVERY_SECONDS = 12 * (SESSION_TIMEOUT + 5)
-"""After which a recovery counts as none. One death is recovered from in a session timeout and 5 s; here others
-follow before it is over, and the machine may have other work: how long each took is reported, not judged."""
+"""After which a recovery counts as none. One death is recovered from in a session timeout and 5 s; here
+others follow before it is over, and the machine may have other work: how long each took is reported."""
 
 
 @dataclass
