@@ -49,12 +49,20 @@ class Outgoing(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What events that are said together share: their type, the service that says them (`source`), when."""
+    """What events that are said together share: their topic, and all headers but the id."""
 
-    event: type[Event]
-    source: str
-    at: datetime
-    traceparent: bytes = b""
+    topic: str
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@lru_cache(maxsize=32)
+def envelope(event: type[Event], source: str, at: datetime, traceparent: bytes = b"") -> Envelope:
+    """`source` is the service that says events of this type, `at` when they happened."""
+    time = _encoder.encode(at.astimezone(UTC))[1:-1]
+    said_by = ("ce_source", f"/cqm/{source}".encode())
+    trace = [("traceparent", traceparent)] if traceparent else []
+    headers = (_SPEC_VERSION, said_by, _types[event], ("ce_time", time), _CONTENT_TYPE, *trace)
+    return Envelope(_topics[event], headers)
 
 
 def encode(event: Event, *, key: bytes, source: str, at: datetime, traceparent: bytes = b"") -> Outgoing:
@@ -62,31 +70,19 @@ def encode(event: Event, *, key: bytes, source: str, at: datetime, traceparent: 
 
     Raises PermanentError `too_large` over MAX_RECORD_BYTES.
     """
-    envelope = Envelope(type(event), source, at, traceparent)
-    return record(envelope, _encoder.encode(event.id)[1:-1], _encoder.encode(event), key=key)
+    identity = _encoder.encode(event.id)[1:-1]
+    return record(envelope(type(event), source, at, traceparent), identity, _encoder.encode(event), key=key)
 
 
-def record(envelope: Envelope, identity: bytes, value: bytes, *, key: bytes) -> Outgoing:
+def record(around: Envelope, identity: bytes, value: bytes, *, key: bytes) -> Outgoing:
     """An event that is written already (`value`) as a record of its topic; `identity`: its id as text.
 
     Raises as `encode` does.
     """
-    headers = [("ce_id", identity), *_common(envelope)]
-    outgoing = Outgoing(_topics[envelope.event], key, value, headers)
+    outgoing = Outgoing(around.topic, key, value, [("ce_id", identity), *around.headers])
     if outgoing.is_over(MAX_RECORD_BYTES):
         raise PermanentError("too_large", f"the event is over the limit of {MAX_RECORD_BYTES} bytes")
     return outgoing
-
-
-@lru_cache(maxsize=16)
-def _common(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
-    time = _encoder.encode(envelope.at.astimezone(UTC))[1:-1]
-    source = f"/cqm/{envelope.source}".encode()
-    trace = [("traceparent", envelope.traceparent)] if envelope.traceparent else []
-    return (
-        _SPEC_VERSION, ("ce_source", source), _types[envelope.event], ("ce_time", time), _CONTENT_TYPE,
-        *trace,
-    )  # fmt: skip
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> tuple[Event, bytes]:

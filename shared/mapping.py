@@ -19,7 +19,8 @@ from shared.mapping_spec import MappingSpec
 from shared.policy.source import Source, read_contents
 
 __all__ = [
-    "Mapping", "MappingError", "Row", "RowError", "find_mapping", "load_mapping", "mapping_of",
+    "Mapping", "MappingError", "Part", "Row", "RowError", "Slot", "find_mapping", "load_mapping",
+    "mapping_of",
 ]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -31,24 +32,40 @@ class MappingError(SetupError):
     """A mapping that cannot be used: not found, wrong in itself, or for columns that a file lacks."""
 
 
-class _Part(NamedTuple):
-    """One object of the body: what it always has, fields that are cells as they are, fields that are made."""
+class Slot(NamedTuple):
+    """A field that comes from a column, which stands at `place` in a row."""
+
+    field: str
+    place: int
+    column: str
+    default: Any
+    convert: Convert | None
+
+    def value(self, cell: str) -> Any:
+        """What a cell says, without the blanks around; None where the field is left out. Raises RowError."""
+        text = cell.strip()
+        if not text:
+            value = self.default
+        elif self.convert is None:
+            return text
+        else:
+            value = converted(self.column, self.convert, text, self.default)
+        return None if value == "" else value
+
+
+class Part(NamedTuple):
+    """One object of the body: what it always has, and the fields that come from columns."""
 
     constants: dict[str, Any]
-    plain: list[tuple[int, str]]
-    made: list[tuple[int, str, str, Any, Convert | None]]
+    slots: list[Slot]
 
     def fill(self, row: Row) -> dict[str, Any]:
-        """Raises RowError."""
+        """Raises RowError, and IndexError for a row that is too short."""
         values = self.constants.copy()
-        for place, field in self.plain:
-            if text := row[place].strip():
-                values[field] = text
-        for place, column, field, default, convert in self.made:
-            text = row[place].strip()
-            value = converted(column, convert, text, default) if text else default
-            if value is not None and value != "":
-                values[field] = value
+        for slot in self.slots:
+            value = slot.value(row[slot.place])
+            if value is not None:
+                values[slot.field] = value
         return values
 
 
@@ -81,7 +98,7 @@ class Mapping:
         function raises RowError for a row that cannot be mapped.
         """
         self.check_columns(header)
-        parts = self._parts(header)
+        parts = self.parts(header)
         whole = parts.pop("")
 
         def apply(row: Row) -> dict[str, Any]:
@@ -97,20 +114,17 @@ class Mapping:
 
         return apply
 
-    def _parts(self, header: Sequence[str]) -> dict[str, _Part]:
+    def parts(self, header: Sequence[str]) -> dict[str, Part]:
         """The objects of the body by name; "" is the body itself."""
-        parts: dict[str, _Part] = {"": _Part({}, [], [])}
+        parts: dict[str, Part] = {"": Part({}, [])}
         for target, constant in {"source": self.source, **self._spec.constants}.items():
             group, field = split_target(target)
-            parts.setdefault(group, _Part({}, [], [])).constants[field] = constant
+            parts.setdefault(group, Part({}, [])).constants[field] = constant
         for target, column in self._spec.columns.items():
             group, field = split_target(target)
-            place, convert = header.index(column.column), self._converters[target]
-            part = parts.setdefault(group, _Part({}, [], []))
-            if convert is None and column.default is None:
-                part.plain.append((place, field))
-            else:
-                part.made.append((place, column.column, field, column.default, convert))
+            place = header.index(column.column)
+            slot = Slot(field, place, column.column, column.default, self._converters[target])
+            parts.setdefault(group, Part({}, [])).slots.append(slot)
         return parts
 
 

@@ -4,7 +4,6 @@ refused loudly and the old one stays (docs/policy.md).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from shared.observability import gauge
 from shared.policy import Policy, load_policy
 from shared.watched_file import WatchedFile
 
-LOOK_SECONDS = 1.0
 REFUSED = gauge(
     "cqm_policy_refused", "1 while the policy as its files stand is refused, and an older one is in force"
 )
@@ -36,10 +34,11 @@ class PolicyInForce:
 
     async def keep_fresh(self, changed: Changed) -> None:
         """Runs until cancelled. `changed` is told the policy of the start, and every new one."""
-        await changed(self._file.value)
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            # compiling takes a moment, in which requests and heartbeats go on
-            if await asyncio.to_thread(self._file.look):
+
+        async def looked(new: bool) -> None:
+            if new:
                 await changed(self._file.value)
             REFUSED.set(bool(self._file.wrong))
+
+        await changed(self._file.value)
+        await self._file.keep_fresh(looked)

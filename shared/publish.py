@@ -11,8 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from struct import unpack_from
 from types import TracebackType
 from typing import Any
 
@@ -22,33 +20,13 @@ from aiokafka.errors import KafkaError
 from shared import observability as metrics
 from shared.codec import Outgoing
 from shared.errors import PermanentError, Unavailable
+from shared.partitioner import partitions_of
 from shared.topics import DEAD_LETTERS, MAX_LETTER_BYTES, MAX_RECORD_BYTES
 
 DEADLINE_SECONDS = 8.0
 _BATCH_BYTES = 262_144
 _SMALL = MAX_RECORD_BYTES // 2
 """Bytes of a value up to which no record is too large: keys and headers are far below."""
-
-
-@lru_cache(maxsize=65_536)
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key among `partitions`: Java's default partitioner, bit for bit."""
-    return (_murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def _murmur2(key: bytes) -> int:
-    """MurmurHash2 as Kafka's Utils.murmur2 has it. A word at a time: aiokafka's takes twice as long for a key
-    that is a UUID, a quarter of all that intake does with a feedback."""
-    mask, factor = 0xFFFFFFFF, 0x5BD1E995
-    words = len(key) >> 2
-    mixed = 0x9747B28C ^ len(key)
-    for word in unpack_from(f"<{words}I", key):
-        word = word * factor & mask
-        mixed = (mixed * factor ^ (word ^ word >> 24) * factor) & mask
-    if rest := key[words << 2 :]:
-        mixed = (mixed ^ int.from_bytes(rest, "little")) * factor & mask
-    mixed = (mixed ^ mixed >> 13) * factor & mask
-    return mixed ^ mixed >> 15
 
 
 def producer_options(
@@ -74,6 +52,14 @@ def _refuse_oversize(record: Outgoing) -> None:
     limit = MAX_LETTER_BYTES if record.topic == DEAD_LETTERS.name else MAX_RECORD_BYTES
     if record.is_over(limit):
         raise PermanentError("too_large", f"a record for {record.topic} is over {limit} bytes")
+
+
+def _by_topic(records: Sequence[Outgoing]) -> dict[str, Sequence[Outgoing]]:
+    """Nearly always it is one."""
+    topics = {record.topic for record in records}
+    if len(topics) == 1:
+        return {topics.pop(): records}
+    return {topic: [record for record in records if record.topic == topic] for topic in topics}
 
 
 class Publisher:
@@ -153,12 +139,11 @@ class Publisher:
 
     async def _send(self, records: Sequence[Outgoing]) -> None:
         producer = self._connected
-        counts: dict[str, int] = {}
         by_partition: defaultdict[tuple[str, int], list[Outgoing]] = defaultdict(list)
-        for record in records:
-            if record.topic not in counts:
-                counts[record.topic] = await self.partitions(record.topic)
-            by_partition[record.topic, partition_of(record.key, counts[record.topic])].append(record)
+        for topic, group in _by_topic(records).items():
+            partitions = partitions_of([record.key for record in group], await self.partitions(topic))
+            for record, partition in zip(group, partitions, strict=True):
+                by_partition[topic, partition].append(record)
         acknowledgements: list[asyncio.Future[Any]] = []
         # one at a time into the client's buffer: waiters for a full partition race there and time out early
         async with self._sending:

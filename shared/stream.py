@@ -27,8 +27,8 @@ from shared import observability as metrics
 from shared.crash import crash_point
 from shared.errors import TransientError
 from shared.handler import Handler, Partition, Tick
+from shared.partitioner import partition_of
 from shared.processing import Processor, Record
-from shared.publish import partition_of
 from shared.topics import Topic
 
 log = structlog.get_logger("cqm.stream")

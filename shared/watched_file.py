@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -11,13 +12,14 @@ import structlog
 from shared.errors import SetupError
 
 log = structlog.get_logger("cqm.files")
+LOOK_SECONDS = 1.0
 T = TypeVar("T")
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class WatchedFile(Generic[T]):
-    """A file, or a folder of files. `value` is the content as `read` makes it; `wrong` says why a newer one
-    is not in force, else ""."""
+    """A file, or a folder of files. `value` is the content as `read` makes it, and what a call answers;
+    `wrong` says why a newer one is not in force, else ""."""
 
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
         """Reads it for the first time. Raises SetupError, like `read`."""
@@ -26,6 +28,16 @@ class WatchedFile(Generic[T]):
         self._read = read
         self._stamp = _stamp(path)
         self.value = read(path)
+
+    def __call__(self) -> T:
+        return self.value
+
+    async def keep_fresh(self, looked: Callable[[bool], Awaitable[None]]) -> None:
+        """Runs until cancelled: looks, and tells each time whether there is a new value."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            # reading takes a moment, in which requests and heartbeats go on
+            await looked(await asyncio.to_thread(self.look))
 
     def look(self) -> bool:
         """Read it again where it has changed, and say whether there is a new value. Never raises

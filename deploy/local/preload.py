@@ -49,6 +49,7 @@ ORDERS = msgspec.json.Decoder(Order)
 
 def main(control: socket.socket, modules: list[str]) -> None:
     """Imports, then obeys until the supervisor closes the socket."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's algebra, which nobody needs, starts one for each core
     gc.disable()  # what is freed between imports would leave holes in pages that are to be shared
     for module in modules:
         importlib.import_module(module)

@@ -9,13 +9,14 @@ import structlog
 from fastapi import FastAPI
 
 from services.intake import api
-from services.intake.adapters import load_adapters
 from services.intake.api.imports import import_routes
+from services.intake.domain.imports import Room
+from services.intake.files_in_force import AdapterFiles, FormFiles
 from services.intake.imports import Reception, Worker
 from services.intake.settings import IntakeSettings
 from services.intake.store import FileStore, JobStore
 from shared.clock import Clock, SystemClock
-from shared.forms import Signer, load_forms
+from shared.forms import Signer
 from shared.rate_limit import RateLimiter
 from shared.service import Service, create_app
 
@@ -32,10 +33,12 @@ def build(settings: IntakeSettings | None = None, clock: Clock | None = None) ->
         service.access,
         settings.body_seconds,
     )
-    hooks = api.hook_routes(door, load_adapters(settings.adapters, os.environ))
-    forms = api.form_routes(_forms(door, settings))
+    adapters, forms = AdapterFiles(settings.adapters, os.environ), FormFiles(settings.forms)
+    service.background += [adapters.keep_fresh, forms.keep_fresh]
+    hooks = api.hook_routes(door, adapters)
+    pages = api.form_routes(_forms(door, settings, forms))
     imports = import_routes(door, _imports(service, settings), settings.mappings, settings.import_bytes)
-    return create_app(service, [api.routes(door), api.event_routes(door), hooks, forms, imports])
+    return create_app(service, [api.routes(door), api.event_routes(door), hooks, pages, imports])
 
 
 def _imports(service: Service, settings: IntakeSettings) -> Reception:
@@ -44,14 +47,11 @@ def _imports(service: Service, settings: IntakeSettings) -> Reception:
     publish, group = service.publisher.publish, f"{settings.database_prefix}.intake.imports"
     worker = Worker(jobs, files, publish, service.clock, group, settings.import_lease, settings.import_days)
     service.background.append(worker.run)
-    return Reception(jobs, files, service.clock, worker.wake)
+    room = Room(settings.imports_of_caller, settings.imports_waiting)
+    return Reception(jobs, files, service.clock, worker.wake, room)
 
 
-def _forms(door: api.Door, settings: IntakeSettings) -> api.Forms:
-    """A form whose file is wrong is refused, loudly; the others work."""
-    forms = load_forms(settings.forms)
-    for name, findings in forms.refused.items():
-        log.error("form_refused", form=name, findings=[str(finding) for finding in findings])
+def _forms(door: api.Door, settings: IntakeSettings, forms: FormFiles) -> api.Forms:
     secret = settings.secret.get_secret_value()
     if not secret:
         log.warning("no_secret", remedy="set CQM_SECRET, or links and open forms end with this process")

@@ -35,7 +35,7 @@ class IntakeSettings(Settings):
     body_seconds: float = Field(
         default=10.0, gt=0, le=600, description="seconds a body may take to arrive; then 408"
     )
-    forms: Path = Field(default=FORMS, description="folder of the forms, read at the start")
+    forms: Path = Field(default=FORMS, description="folder of the forms, read again when it changes")
     secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         default=SecretStr(""),
         description="signs pages and links of forms; 16 characters or more, the same for all replicas",
@@ -48,10 +48,16 @@ class IntakeSettings(Settings):
     form_posts: int = Field(
         default=30, ge=1, le=100_000, description="posts of forms per minute and address, on each replica"
     )
-    adapters: Path = Field(default=ADAPTERS, description="folder of the adapters, read at the start")
+    adapters: Path = Field(default=ADAPTERS, description="folder of the adapters, read again when it changes")
     mappings: Path = Field(default=MAPPINGS, description="folder of the import mappings")
     import_bytes: int = Field(
         default=2048 * MIB, ge=MIB, description="largest file of an import, as it is sent"
+    )
+    imports_waiting: int = Field(
+        default=200, ge=1, le=100_000, description="unfinished imports in all; beyond it 503"
+    )
+    imports_of_caller: int = Field(
+        default=20, ge=1, le=100_000, description="unfinished imports of one caller; beyond it 429"
     )
     import_lease: float = Field(
         default=15.0, ge=1, le=600, description="seconds until another replica takes over a dead one's import"

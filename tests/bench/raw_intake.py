@@ -20,7 +20,8 @@ from starlette.routing import Route
 from services.intake.api.signals import FEEDBACK
 from services.intake.domain.inputs import FeedbackInput
 from shared.codec import Outgoing
-from shared.publish import Publisher, partition_of, producer_options
+from shared.partitioner import partition_of
+from shared.publish import Publisher, producer_options
 from shared.service import serve
 from shared.settings import Settings
 from tests.bench.raw import SCRAP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -328,3 +328,33 @@ async def test_without_mongodb_feedback_is_taken_and_imports_answer_503(servers:
         answer = await http.get("/v1/imports")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert (await posted(http, many(1), MAPPING.format(source="x"))).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("room", "status"),
+    [({"imports_of_caller": 2}, 429), ({"imports_waiting": 2}, 503)],
+    ids=["of the caller", "in all"],
+)
+async def test_more_unfinished_imports_than_the_limit_are_refused(
+    servers: Servers, prefix: str, shop: str, room: dict[str, int], status: int
+) -> None:
+    settings = IntakeSettings(
+        kafka=servers.kafka, mongo=servers.mongo, database_prefix=prefix, log="text", **room
+    )
+    own = MAPPING.format(source=shop)
+    async with running_app(build(settings)) as intake:
+        jobs = intake.service.database.imports
+        for n in range(2):  # as if another replica were at work on them
+            held = {"created_at": datetime.now(UTC), "lease_until": datetime(2100, 1, 1, tzinfo=UTC)}
+            await jobs.insert_one(
+                {"_id": uuid4(), "open": True, "by": "anonymous", "content": str(n), **held}
+            )
+        refused = await posted(intake.http, many(3), own)
+        assert refused.status_code == status and refused.headers["retry-after"] == "60"
+        assert refused.json()["errors"] == [
+            {"pointer": "", "message": "too many imports are unfinished", "limit": 2}
+        ]
+        assert await intake.service.database["imports.chunks"].count_documents({}) == 0
+        assert (await posted(intake.http, many(3), own, dry_run=True)).status_code == 200
+        await jobs.delete_one({"content": "0"})
+        assert (await imported(intake.http, many(3), own))["accepted"] == 3

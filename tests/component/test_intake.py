@@ -16,7 +16,7 @@ from services.intake.app import build
 from services.intake.settings import IntakeSettings
 from shared import ids, topics
 from shared.codec import decode
-from shared.publish import partition_of
+from shared.partitioner import partition_of
 from tests.support.apps import Running, running_app
 from tests.support.servers import Servers
 

@@ -18,7 +18,8 @@ from cloudevents.core.v1.event import CloudEvent
 from shared import ids
 from shared.codec import Outgoing, decode, encode
 from shared.events import Event
-from shared.publish import Publisher, partition_of
+from shared.partitioner import partition_of
+from shared.publish import Publisher
 from shared.topics import FEEDBACK, TOPIC_OF
 from tests.contract.examples import Example, all_examples, examples
 from tests.support.servers import Servers

@@ -25,6 +25,7 @@ OTHER_UNITS = {
     "cqm_stream_assigned_partitions",
     "cqm_intake_publication_signals",
     "cqm_policy_refused",
+    "cqm_intake_files_refused",
 }
 """What is counted there is itself the unit."""
 ASKED_FOR_IN = [

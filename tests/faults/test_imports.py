@@ -1,9 +1,14 @@
-"""Imports while processes and servers are killed: each row is on the topic, and none under two ids."""
+"""Imports while processes and servers are killed: each row is on the topic, and none under two ids.
+
+The largest of them in full: `CQM_IMPORT_ROWS=1000000 python -m pytest tests/faults/test_imports.py -k fact`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,13 +29,17 @@ from shared.settings import DEMO_POLICY
 from tests.support.faults import Cluster, Replica
 from tests.support.imports import MAPPING, Feedback, ended, feedback_from_now, many, posted
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 ROWS = 30_000
 LEASE_SECONDS = 2
 MANY_ROWS = 200_000
 GROWTH_MB = 150
 """For MANY_ROWS; a process that held all of them would need five times that."""
+FACT_ROWS = int(os.environ.get("CQM_IMPORT_ROWS", "60000"))
+KILLS = 5
+SLOWEST = 500
+"""Rows per second: a run that is slower has failed."""
 
 
 @dataclass
@@ -60,7 +69,7 @@ class Importing:
     async def verdict(self, replica: Replica, identity: str, kills: int, rows: int = ROWS) -> None:
         """Every row has been taken once, but for at most a batch for each kill that was sent again."""
         async with http(replica) as client:
-            job = await ended(client, identity, within=120)
+            job = await ended(client, identity, within=120 + rows / SLOWEST)
         assert (job["state"], job["accepted"], job["rejected"]) == ("done", rows, 0), job
         found = await self.feedback.ids(self.source)
         assert found.keys() == {str(ids.signal_id("feedback", self.source, str(n))) for n in range(rows)}
@@ -181,3 +190,50 @@ async def test_memory_stays_the_same_however_long_a_file_is(importing: Importing
     grown = (highest - before) / 2**20
     importing.report(f"{before / 2**20:.0f} MB before, {grown:.0f} MB more at most")
     assert grown < GROWTH_MB
+
+
+async def test_every_row_of_an_import_that_is_killed_five_times_is_one_fact(importing: Importing) -> None:
+    replica, analytics = importing.replica(), importing.cluster.add("analytics")
+    for one in (replica, analytics):
+        one.start()
+        await one.ready()
+    began = time.monotonic()
+    identity = await importing.post(replica, FACT_ROWS)
+    posted = time.monotonic() - began
+    marks = [FACT_ROWS * number // (KILLS + 1) for number in range(1, KILLS + 1)]
+    highest = [await killed_beyond(replica, identity, rows) for rows in marks]
+    await importing.verdict(replica, identity, KILLS, FACT_ROWS)
+    imported = time.monotonic() - began
+    await counted(analytics, importing.source, FACT_ROWS)
+    importing.report(
+        f"{FACT_ROWS} facts after {time.monotonic() - began:.0f} s; file taken after {posted:.0f} s, all "
+        f"rows after {imported:.0f} s; at most {', '.join(f'{mb:.0f}' for mb in highest)} MB before each kill"
+    )
+    assert max(highest) - min(highest) < GROWTH_MB
+
+
+async def counted(analytics: Replica, source: str, rows: int) -> None:
+    """Every row is a fact of analytics, as its figure counts them, and none comes twice afterwards."""
+    asked = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-04T00:00:00Z", "grain": "all"}
+    async with http(analytics) as client, asyncio.timeout(60 + rows / SLOWEST):
+        count, before = 0, -1
+        while count < rows or count != before:
+            await asyncio.sleep(3)  # longer than a batch and its repetition take
+            answer = await client.get(
+                "/v1/kpis/feedback_volume", params=asked | {"filter": f"source:{source}"}
+            )
+            count, before = answer.json()["total"]["n"], count
+    assert count == rows
+
+
+async def killed_beyond(replica: Replica, identity: str, rows: int) -> float:
+    """Kills it when so many rows are settled, starts it again; returns the megabytes that it held at most."""
+    process = psutil.Process(replica.program.pid)
+    highest = process.memory_info().rss / 2**20
+    while (await moved(replica, identity))["rows"] < rows:
+        highest = max(highest, process.memory_info().rss / 2**20)
+        await asyncio.sleep(0.1)
+    await replica.kill()
+    replica.start()
+    await replica.ready()
+    return highest

@@ -132,7 +132,8 @@ async def desk(
     outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
     door = Door(outlet, Budget(1 << 26), clock, service.access, 10)
     limiter = RateLimiter(posts / 60, posts, 1000)
-    routes = form_routes(Forms(door, forms or forms_in(), signer, limiter, public_url, Pages()))
+    in_force = forms or forms_in()
+    routes = form_routes(Forms(door, lambda: in_force, signer, limiter, public_url, Pages()))
     transport = httpx.ASGITransport(create_app(service, [routes]))
     async with httpx.AsyncClient(transport=transport, base_url="http://cqm") as http:
         yield Desk(http, shelf, clock, signer)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shared.codec import Outgoing
 from shared.errors import PermanentError, Unavailable
-from shared.publish import Publisher, partition_of
+from shared.partitioner import partition_of, partitions_of
+from shared.publish import Publisher
 from shared.topics import DEAD_LETTERS, FEEDBACK, MAX_RECORD_BYTES
 
 JAVA = [
@@ -75,3 +76,12 @@ async def test_large_headers_count_as_well(publisher: Publisher) -> None:
     record = Outgoing(FEEDBACK.name, b"k", b"x" * (MAX_RECORD_BYTES - 100), [("h", b"y" * 200)])
     with pytest.raises(PermanentError):
         await publisher.publish([record])
+
+
+@given(st.integers(0, 40), st.integers(1, 64), st.data())
+def test_keys_that_are_hashed_together_go_where_each_of_them_goes(
+    length: int, partitions: int, data: st.DataObject
+) -> None:
+    alike = data.draw(st.lists(st.binary(min_size=length, max_size=length), max_size=80))
+    keys = [*alike * 2, *data.draw(st.lists(st.binary(max_size=9), max_size=9))]
+    assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]

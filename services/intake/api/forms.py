@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
@@ -69,11 +69,11 @@ class _Unconfirmed(TransientError):
 
 @dataclass(frozen=True)
 class Forms:
-    """All that pages of forms need. `limiter` counts posts by address; `public_url`: how the world names us,
-    "" for as each request does."""
+    """All that pages of forms need. `forms`: those in force at this moment; `limiter` counts posts by address;
+    `public_url`: how the world names us, "" for as each request does."""
 
     door: Door
-    forms: FormSet
+    forms: Callable[[], FormSet]
     signer: Signer
     limiter: RateLimiter
     public_url: str
@@ -81,11 +81,12 @@ class Forms:
 
     def known(self, name: str) -> Form:
         """Raises Problem 404 for a form that is not there, 503 for one whose file is wrong."""
-        if name in self.forms.refused:
+        forms = self.forms()
+        if name in forms.refused:
             raise Problem(503, "The form is out of order; `cqm form check` says why.", refused=True)
-        if name not in self.forms.forms:
+        if name not in forms.forms:
             raise Problem(404, "There is no such form.")
-        return self.forms.forms[name]
+        return forms.forms[name]
 
     def show(self, request: Request, name: str) -> Response:
         """The empty form, with what a signed link gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -33,8 +33,8 @@ _SIGNALS = {signal.name: signal for signal in (FEEDBACK, ACTIVITY)}
 _TURN = 50
 
 
-def hook_routes(door: Door, entrances: Mapping[str, Entrance]) -> APIRouter:
-    """One route for all adapters."""
+def hook_routes(door: Door, entrances: Callable[[], Mapping[str, Entrance]]) -> APIRouter:
+    """One route for all adapters; `entrances`: those in force at this moment."""
     limits = BodyLimits((JSON,), MAX_BODY, door.body_seconds)
     router = APIRouter(tags=["intake"])
 
@@ -50,7 +50,7 @@ def hook_routes(door: Door, entrances: Mapping[str, Entrance]) -> APIRouter:
 
         Elements that the adapter's `when` leaves out are not counted. One that does not fit refuses them all.
         """
-        entrance = _open(entrances.get(adapter))
+        entrance = _open(entrances().get(adapter))
         with door.visit(WAY, request) as visit:
             visit.known_as(entrance.adapter.source)
             media_type(request, limits.types)

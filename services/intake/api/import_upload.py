@@ -12,16 +12,20 @@ from services.intake.api import import_openapi
 from services.intake.api.door import Door, Visit
 from services.intake.api.import_views import answer, shown
 from services.intake.api.uploads import Upload
-from services.intake.domain.imports import Job, Layout, Mark, Options, WrongOption
+from services.intake.domain.imports import Full, Job, Layout, Mark, Options, WrongOption
 from services.intake.imports import Reception
 from services.intake.imports.reception import Arrived, content_of
 from services.intake.imports.table import Unreadable
 from services.intake.imports.worker import WAY
 from shared.mapping import Mapping, MappingError, find_mapping, mapping_of
+from shared.mongo import ending_after
 from shared.problem import Fault, Problem
 
 SCOPE = "imports"
 OWN_MAPPING = "own"
+ANSWER_SECONDS = 2.0
+"""MongoDB has to answer small questions within this; then 503."""
+RETRY_SECONDS = "60"
 _UPLOAD_HELD = 4 * 1024 * 1024
 """Bytes of a file that are held while it arrives, at most: a chunk and what waits to be written."""
 
@@ -66,6 +70,8 @@ class Counter:
     async def take(
         self, visit: Visit, request: Request, named: str | None, name: str, options: Options, dry_run: bool
     ) -> Response:
+        if not dry_run:
+            await self._room(request)
         content = await asyncio.to_thread(self._named, named) if named else None
         visit.hold(_UPLOAD_HELD)
         upload = Upload(request, self.door.body_seconds, self._limit, name)
@@ -76,8 +82,19 @@ class Counter:
             job = _job(request, arrived, named, yaml, mapping, options, layout, start)
             if dry_run:
                 return answer(await self._imports.dry_run(job, mapping))
+            await self._room(request)
             job = await self._imports.queue(arrived, job)
         return answer(shown(job), 202, {"Location": f"/v1/imports/{job.id}"})
+
+    async def _room(self, request: Request) -> None:
+        """Raises Problem 429 or 503."""
+        try:
+            with ending_after(ANSWER_SECONDS):
+                await self._imports.ask_for_room(request.state.principal.name)
+        except Full as full:
+            faults = [Fault("", "too many imports are unfinished", full.limit)]
+            status = 429 if full.of_caller else 503
+            raise Problem(status, f"{full}.", faults, headers={"Retry-After": RETRY_SECONDS}) from None
 
     def _named(self, name: str) -> bytes:
         try:

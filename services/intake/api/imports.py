@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from services.intake.api.door import Door
-from services.intake.api.import_upload import SCOPE, Counter, add_upload
+from services.intake.api.import_upload import ANSWER_SECONDS, SCOPE, Counter, add_upload
 from services.intake.api.import_views import after_cursor, answer, cursor_of, shown
 from services.intake.domain.imports import Job
 from services.intake.imports import Reception, rejects
@@ -22,8 +22,6 @@ from shared.auth import guarded
 from shared.mongo import ending_after
 from shared.problem import Problem
 
-_ANSWER_SECONDS = 2.0
-"""MongoDB has to answer small questions within this; then 503."""
 _LOOK_SECONDS = 0.5
 _KEEPALIVE_LOOKS = 30
 
@@ -52,7 +50,7 @@ def _add_reading(router: APIRouter, imports: Reception) -> None:
     ) -> Response:
         """The latest first; `sha256` of a file finds those of its content."""
         before = after_cursor(cursor) if cursor else None
-        with ending_after(_ANSWER_SECONDS):
+        with ending_after(ANSWER_SECONDS):
             found = await imports.jobs.newest(limit + 1, before, sha256)
         following = cursor_of(found[limit - 1]) if len(found) > limit else None
         return answer({"items": [shown(job) for job in found[:limit]], "next": following})
@@ -68,7 +66,7 @@ def _add_ending(router: APIRouter, imports: Reception) -> None:
     async def cancel_import(identity: UUID) -> Response:
         """Stop it. Rows that have been taken stay taken."""
         await _found(imports, identity)
-        with ending_after(_ANSWER_SECONDS):
+        with ending_after(ANSWER_SECONDS):
             await imports.jobs.cancel(identity)
         job = await _found(imports, identity)
         if job.state != "cancelled":
@@ -121,7 +119,7 @@ async def _progress(imports: Reception, job: Job) -> AsyncIterator[bytes]:
 
 async def _found(imports: Reception, identity: UUID) -> Job:
     """Raises Problem 404, Unavailable."""
-    with ending_after(_ANSWER_SECONDS):
+    with ending_after(ANSWER_SECONDS):
         job = await imports.jobs.find(identity)
     if job is None:
         raise Problem(404, "There is no import with this id.")

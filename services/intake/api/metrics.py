@@ -36,6 +36,11 @@ PUBLICATION_SIGNALS = histogram(
     "Signals that went to Kafka in one publication",
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
 )
+FILES_REFUSED = gauge(
+    "cqm_intake_files_refused",
+    "1 while files (`what`: forms, adapters) as they stand are refused, and what was read before is in force",
+    ["what"],
+)
 UNAVAILABLE = "unavailable"
 TRAPPED = "trap"
 """A form that a program filled in: it is thanked, and nothing is taken."""

@@ -13,9 +13,9 @@ from fastapi import Response
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
 from services.intake.domain.reading import Form, Said
-from services.intake.domain.signals import Sender, received
+from services.intake.domain.signals import Received, Sender, received
 from shared import ids
-from shared.codec import Envelope, Outgoing, record
+from shared.codec import Outgoing, envelope, record
 from shared.events import ActivityRecorded, Event, FeedbackReceived
 from shared.problem import Fault, Problem, pointer
 
@@ -49,9 +49,13 @@ def ready(signal: Signal, said: Said[Any], sender: Sender, now: datetime, tracep
     """A checked signal to record. Raises Refused when it names a source that its sender may not."""
     if sender.fixed and said.signal.source != sender.source:
         raise Refused([Flaw(("source",), "is fixed by the caller's key", sender.source)])
-    event = received(signal.name, said, sender.key, now)
-    envelope = Envelope(signal.event, "intake", now, traceparent)
-    outgoing = record(envelope, event.id.encode(), event.value, key=event.key)
+    return posted(signal, received(signal.name, said, sender.key, now), now, traceparent)
+
+
+def posted(signal: Signal, event: Received, now: datetime, traceparent: bytes) -> Ready:
+    """An event as its record."""
+    around = envelope(signal.event, "intake", now, traceparent)
+    outgoing = record(around, event.id.encode(), event.value, key=event.key)
     return Ready(signal.name, event.id, event.fingerprint, outgoing)
 
 

@@ -46,6 +46,11 @@ def check_characters(signal: FeedbackInput | ActivityInput) -> list[Flaw]:
     return list(_characters(signal)) if _has_control_characters(signal) else []
 
 
+def is_clean(text: str, *, prose: bool) -> bool:
+    """No NUL, and no control characters where it is one line."""
+    return "\0" not in text if prose else not _CONTROL.search(text)
+
+
 def _rating(rating: RatingInput) -> Iterator[Flaw]:
     """docs/domain.md 1.4: NPS exists on 0 to 10 only; scales are stored and never mixed."""
     if rating.metric == "nps":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
+
+from shared.errors import CQMError
 
 ENCODINGS = ("utf-8", "gb18030", "utf-16-le", "utf-16-be")
 NO_QUOTE = "none"
@@ -24,6 +26,24 @@ class WrongOption(ValueError):
     def __init__(self, option: str, reason: str) -> None:
         super().__init__(reason)
         self.option = option
+
+
+class Full(CQMError):
+    """So many imports are unfinished that no other is taken now. `of_caller`: all of them are the caller's own,
+    who may wait for one of them to end, or cancel it."""
+
+    def __init__(self, limit: int, *, of_caller: bool) -> None:
+        whose = "of yours " if of_caller else ""
+        super().__init__(f"{limit} imports {whose}are unfinished, which is the limit; send it again later")
+        self.limit, self.of_caller = limit, of_caller
+
+
+class Room(NamedTuple):
+    """How many imports may be unfinished at the same time: of one caller, and in all. As many more as arrive
+    in one moment may pass."""
+
+    of_caller: int
+    in_all: int
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

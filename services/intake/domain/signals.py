@@ -7,6 +7,7 @@ out is the contract in shared/events.py, `tests/unit/test_intake_signals.py` pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from shared import ids
 from shared.language import language_of
 
 _encoder = msgspec.json.Encoder()
-_LANGUAGES = {"zh": b',"language":"zh"', "en": b',"language":"en"', "other": b""}
+_LANGUAGES = {"zh": b',"language":"zh"', "en": b',"language":"en"', "other": b"", "": b""}
 """What is added for a language that was found; "other" is what an event has without one."""
 
 
@@ -48,20 +49,23 @@ def received(
 ) -> Received:
     """The event of a signal of a kind ("feedback" or "activity"); `key`: the parts of an Idempotency-Key."""
     signal, written = said.signal, said.written
-    identity = _identity(kind, signal.source, signal.external_id, key)
-    mark = fingerprint(written)
-    receipt, moment = _times(at)
+    name = identity(kind, signal.source, signal.external_id, key)
+    texts = None if isinstance(signal, ActivityInput) or signal.language else (signal.text, signal.subject)
     happened = signal.occurred_at
-    if happened is not UNSET:
-        moment = b""
-        if happened > at:  # a sender's clock may be a little ahead (checks.AHEAD)
-            written = write(msgspec.structs.replace(signal, occurred_at=at))
-    head = f'{{"id":"{identity}","fingerprint":"{mark}","received_at":'.encode()
-    value = b"".join((head, receipt, _language(signal), moment, b",", written[1:]))
-    return Received(identity, mark, (signal.customer.id or identity).encode(), value)
+    added = added_to(at, texts, dated=happened is not UNSET)
+    if happened is not UNSET and happened > at:  # a sender's clock may be a little ahead (checks.AHEAD)
+        moved = write(msgspec.structs.replace(signal, occurred_at=at))
+        return complete(name, fingerprint(written), signal.customer.id, moved, added)
+    return complete(name, fingerprint(written), signal.customer.id, written, added)
 
 
-def _identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> str:
+def complete(name: str, mark: str, customer: str, written: bytes, added: bytes) -> Received:
+    """`name`: the id; `mark`: the fingerprint; `written`: what was said, in its normal form."""
+    head = f'{{"id":"{name}","fingerprint":"{mark}","received_at":'.encode()
+    return Received(name, mark, (customer or name).encode(), b"".join((head, added, written[1:])))
+
+
+def identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> str:
     """From the upstream system's own id, else from the Idempotency-Key; a fresh one promises no dedupe."""
     if external_id:
         return ids.name_text(kind, source, external_id)
@@ -70,14 +74,15 @@ def _identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) ->
     return str(ids.fresh_id())
 
 
-@lru_cache(maxsize=16)
-def _times(at: datetime) -> tuple[bytes, bytes]:
-    """What the events of a batch share: the time of receipt, and when it happened if nobody said."""
+def added_to(at: datetime, texts: Sequence[str] | None, *, dated: bool) -> bytes:
+    """What intake adds behind the name `received_at`: that time; the language of `texts`, in which the sender
+    did not name one; when it happened, where that is not `dated`."""
+    return _added(at, "" if texts is None else language_of(*texts), dated)
+
+
+@lru_cache(maxsize=64)
+def _added(at: datetime, language: str, dated: bool) -> bytes:
+    """The signals of a batch share it."""
     written = _encoder.encode(at.astimezone(UTC))
-    return written, b',"occurred_at":' + written
-
-
-def _language(signal: FeedbackInput | ActivityInput) -> bytes:
-    if isinstance(signal, ActivityInput) or signal.language:
-        return b""
-    return _LANGUAGES[language_of(signal.text, signal.subject)]
+    moment = b"" if dated else b',"occurred_at":' + written
+    return written + _LANGUAGES[language] + moment + b","

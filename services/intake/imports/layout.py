@@ -13,7 +13,7 @@ import msgspec
 from services.intake.domain.imports import NO_QUOTE, Layout, Mark, Options
 from services.intake.imports import workbook
 from services.intake.imports.csv_table import CsvTable, dialect
-from services.intake.imports.table import Table, Unreadable
+from services.intake.imports.table import CSV, Table, Unreadable
 from services.intake.imports.text import Utf8Text
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -39,7 +39,7 @@ def find_layout(
         (layout, *_first_row(head, layout))
         for delimiter in ([options.delimiter] if options.delimiter else DELIMITERS)
         for quote in ([options.quote] if options.quote else QUOTES)
-        for layout in (Layout("csv", encoding, delimiter, "" if quote == NO_QUOTE else quote),)
+        for layout in (Layout(CSV, encoding, delimiter, "" if quote == NO_QUOTE else quote),)
     ]
     # the first of equals: a comma and a double quote are what most files have
     layout, header, end = max(found, key=lambda one: (len(set(wanted) & set(one[1])), len(one[1])))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from services.intake.domain.imports import Job, Layout, Mark, Options
+from services.intake.domain.imports import Full, Job, Layout, Mark, Options, Room
 from services.intake.imports import workbook
 from services.intake.imports.layout import find_layout, open_table
 from services.intake.imports.preview import preview
@@ -81,6 +81,7 @@ class Reception:
     files: FileStore
     clock: Clock
     wake: Callable[[], None]
+    room: Room
 
     @asynccontextmanager
     async def arriving(
@@ -120,6 +121,16 @@ class Reception:
             return preview(table, mapping, rows, job.mark, now)
 
         return await asyncio.to_thread(look)
+
+    async def ask_for_room(self, by: str) -> None:
+        """Whether another import of this caller is taken: before its file is read, and before it is a job.
+
+        Raises Full.
+        """
+        if await self.jobs.unfinished(by) >= self.room.of_caller:
+            raise Full(self.room.of_caller, of_caller=True)
+        if await self.jobs.unfinished() >= self.room.in_all:
+            raise Full(self.room.in_all, of_caller=False)
 
     async def queue(self, arrived: Arrived, job: Job) -> Job:
         """The job, or the unfinished one of the same content."""

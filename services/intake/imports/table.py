@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 from services.intake.domain.imports import Layout, Mark
 from shared.mapping import Row
 
+CSV = "csv"
+"""The format of a layout; that of a workbook is in workbook.py."""
 MAX_CELL = 131_072
 """Characters of one cell, 128 Ki: six times the longest text that a feedback may have."""
 

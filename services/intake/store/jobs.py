@@ -73,6 +73,13 @@ class JobStore:
                 found = await self._jobs.find_one({"content": job.content, "open": True})
         return _job(found) if found else await self.queue(job)  # the other one has ended in between
 
+    async def unfinished(self, by: str | None = None) -> int:
+        """How many jobs are queued or running: of one caller, or in all."""
+        query: Document = {"open": True} | ({} if by is None else {"by": by})
+        with driver_errors():
+            count: int = await self._jobs.count_documents(query)
+        return count
+
     async def claim(self, holder: UUID) -> Job | None:
         """The oldest job that nobody holds, or that `holder` holds itself; it is held from now on."""
         free = {"$or": [{"$lte": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", {"$literal": holder}]}]}
