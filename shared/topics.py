@@ -38,6 +38,9 @@ class Topic:
             "cleanup.policy": "delete",
             "min.insync.replicas": str(min_insync_replicas),
             "max.message.bytes": str(self.max_bytes),
+            # by default Kafka refuses what is an hour ahead of it: a replica whose clock runs fast could say
+            # nothing, and its partitions would stand still
+            "message.timestamp.after.max.ms": str(DAY_MS),
             "unclean.leader.election.enable": "false",
         }
 

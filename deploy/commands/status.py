@@ -72,18 +72,25 @@ def register(app: typer.Typer) -> None:
     def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         """Readiness, lag, oldest age, dead letters and stopped partitions of each service."""
         addresses = find(data_dir)
-        found, backlog = run(_everything(addresses))
+        found, backlog, coming = run(_everything(addresses))
         well = all(service.ready and not service.stopped_partitions for service in found.values())
         if as_json:
-            write_json({"well": well, "open_cases": backlog, "services": found})
+            write_json({"well": well, "open_cases": backlog, "next_dues": coming, "services": found})
         else:
             _show(found, backlog)
+            _show_coming(coming)
         end(OK if well else FINDING)
 
 
-async def _everything(addresses: Addresses) -> tuple[dict[str, ServiceStatus], int | None]:
+async def _everything(
+    addresses: Addresses,
+) -> tuple[dict[str, ServiceStatus], int | None, list[dict[str, Any]] | None]:
     async with http_client(addresses.url("intake")) as client:
-        return await statuses(addresses, client), await _open_cases(addresses, client)
+        return (
+            await statuses(addresses, client),
+            await _open_cases(addresses, client),
+            await coming_dues(addresses, client),
+        )
 
 
 async def statuses(addresses: Addresses, client: httpx.AsyncClient) -> dict[str, ServiceStatus]:
@@ -148,6 +155,34 @@ async def _open_cases(addresses: Addresses, client: httpx.AsyncClient) -> int | 
     except httpx.HTTPError:
         return None
     return int(answer.json()["total"]["n"]) if answer.is_success else None
+
+
+async def coming_dues(addresses: Addresses, client: httpx.AsyncClient) -> list[dict[str, Any]] | None:
+    """The next ten dues to come, the nearest first; None when sla cannot say now."""
+    wanted = {"past": "false", "within": "366d", "limit": "10"}
+    try:
+        answer = await client.get(f"{addresses.url('sla')}/v1/overdue", params=wanted, timeout=ANSWER_SECONDS)
+    except httpx.HTTPError:
+        return None
+    items: list[dict[str, Any]] = answer.json()["items"] if answer.is_success else []
+    return items if answer.is_success else None
+
+
+def _show_coming(coming: list[dict[str, Any]] | None) -> None:
+    if not coming:
+        line("next dues: unknown" if coming is None else "next dues: none")
+        return
+    line("next dues:", "bold")
+    shown = table("in", "target", "case", "priority", "department", "owner", right=("in",))
+    for late in coming:
+        shown.add_row(
+            span_text(-late["overdue_seconds"]),
+            *(
+                plain(late[name] or "-")
+                for name in ("target", "reference", "priority", "department", "owner")
+            ),
+        )
+    out.print(shown)
 
 
 def _show(found: dict[str, ServiceStatus], backlog: int | None) -> None:

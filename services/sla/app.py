@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from services.sla import api, handlers
 from services.sla.domain.escalation import Roster
 from services.sla.domain.promise import Promises
+from services.sla.notices import Teller
 from services.sla.settings import SlaSettings
 from services.sla.store import ClockStore
 from services.sla.sweep import Sweep
@@ -42,5 +43,6 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
     )
 
     service.prepare.append(store.ensure_indexes)
-    service.background += [policies, sweep.run]
+    teller = Teller(service.mongo, streams[topics.CASES], store.notices, roster, settings.sweep_every)
+    service.background += [policies, sweep.run, sweep.watch, teller.run]
     return create_app(service, [api.routes(store, promises, service.mongo.now, service.access)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from prometheus_client import Histogram
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.escalation import Raised, Roster, fire
+from services.sla.domain.notice import waiting
 from services.sla.domain.promise import TARGETS
 from services.sla.store import Changes, ClockStore
-from shared.errors import Fenced
+from shared.errors import Fenced, Unavailable
 from shared.events import EscalationRaised
 from shared.exactly_once import TooMuchAtOnce
 from shared.handler import Cause, Decision, Emit, Handler, Partition, Tick
@@ -37,7 +39,15 @@ LATE = histogram(
 LAG = gauge(
     "cqm_sla_oldest_due_lag_seconds", "Age of the oldest moment that has passed unsaid; 0 without one"
 )
-SWEEP = histogram("cqm_sla_sweep_seconds", "Time of one transaction that says what has come due")
+SWEEP = histogram("cqm_sla_sweep_duration_seconds", "Time of one transaction that says what has come due")
+OPEN = gauge(
+    "cqm_sla_open_clocks",
+    "Cases with a due that is open and does not wait, of all partitions; 0 but where partition 0 is held",
+)
+OVERDUE = gauge("cqm_sla_overdue", "Those of them that are past their earliest due; told alike")
+COUNT_EVERY_SECONDS = 15.0
+COUNT_SHARE = 0.02
+"""Of the time, at most: a million entries take MongoDB half a second to count."""
 
 
 FEW = 200
@@ -68,6 +78,22 @@ class Sweep:
         while True:
             if not await self.once():
                 await asyncio.sleep(self.every)
+
+    async def watch(self) -> None:
+        """Keep the figures of what is open and overdue, until cancelled."""
+        while True:
+            began = time.monotonic()
+            mine = any(partition.partition == 0 for partition in self.stream.held)
+            is_open, overdue = await self._counted() if mine else (0, 0)
+            OPEN.set(is_open)
+            OVERDUE.set(overdue)
+            await asyncio.sleep(max(COUNT_EVERY_SECONDS, (time.monotonic() - began) / COUNT_SHARE))
+
+    async def _counted(self) -> tuple[int, int]:
+        try:
+            return await self.store.late_list.count(await self.mongo.now())
+        except Unavailable:
+            return 0, 0  # readiness says that MongoDB is away
 
     async def once(self) -> bool:
         """Say what is due now, the longest overdue first; True when there may be more."""
@@ -119,6 +145,7 @@ class Sweep:
             changes.raised += [event for event in said if isinstance(event, EscalationRaised)]
             emits += [Emit(event, clock.case_id.bytes, tick.now, cause) for event in said]
             self._said += [(before, event) for event in said]
+        changes.waiting = waiting(changes.raised, self.roster.quiet_hours, self.roster.zone, tick.now)
         return Decision(changes, emits)
 
     def _count(self, now: datetime) -> None:

@@ -86,7 +86,7 @@ async def _ask(store: ClockStore, drawn: list[Clock]) -> dict[str, list[float]]:
         chance.shuffle(asked)
         for one in asked:
             began = time.perf_counter()
-            await store.late(one.due, one.until, one.labels, one.departments, one.after, PAGE + 1)
+            await store.late(one.due, None, one.until, one.labels, one.departments, one.after, PAGE + 1)
             taken[one.label].append(1000 * (time.perf_counter() - began))
     return {label: sorted(some) for label, some in taken.items()}
 

@@ -236,6 +236,11 @@ class TestARunningService:
             ("/v1/escalations?to=0001-01-01T00:00:00Z", "?to"),
             ("/v1/escalations?case_id=1", "?case_id"),
             ("/v1/escalations?step=dance", "?step"),
+            ("/v1/overdue?target=handling", "?target"),
+            ("/v1/overdue?past=perhaps", "?past"),
+            ("/v1/notices?cursor=x", "?cursor"),
+            ("/v1/notices?to=chen", "?to"),
+            ("/v1/sla/dry-run/nothing", "?case_id"),
             ("/v1/clocks/nothing", "?case_id"),
         ],
     )
@@ -275,6 +280,47 @@ class TestARunningService:
         )
         assert [error["pointer"] for error in wrong.json()["errors"]] == ["/opened_at", "/status"]
 
+    async def test_a_dry_run_of_a_live_case_tells_local_time_and_utc(self, sla: Running) -> None:
+        opened = new_case(department="service", priority="P4", opened_at=datetime(2099, 3, 2, 1, tzinfo=UTC))
+        await tell(sla, opened)
+        await clock_of(sla, opened.id)
+        answer = (await sla.http.get(f"/v1/sla/dry-run/{opened.id}")).json()
+        first = answer["targets"]["first_response"]
+        assert (first["due_at"], first["local_due_at"]) == (
+            "2099-03-03T01:00:00Z",
+            "2099-03-03T01:00:00+00:00",
+        )
+        assert first["time_zone"] == "UTC" and first["steps"][0]["local_at"] == "2099-03-02T13:00:00+00:00"
+        assert (await sla.http.get(f"/v1/sla/dry-run/{uuid4()}")).status_code == 404
+
+    async def test_what_is_still_to_come_is_listed_without_what_is_late(self, sla: Running) -> None:
+        now, owner = datetime.now(UTC), uuid4().hex
+        late = new_case(owner=owner, opened_at=now - timedelta(days=3))
+        soon = new_case(owner=owner, opened_at=now - timedelta(hours=7))
+        await tell(sla, late, soon)
+        for one in (late, soon):
+            await clock_of(sla, one.id)
+        wanted = {"owner": owner, "within": "2h", "past": "false"}
+        items = (await sla.http.get("/v1/overdue", params=wanted)).json()["items"]
+        assert [item["case_id"] for item in items] == [str(soon.id)] and items[0]["overdue_seconds"] < 0
+
+    async def test_people_are_told_one_by_one_and_a_flood_of_theirs_waits_to_be_one_digest(
+        self, sla: Running, listener: Listener
+    ) -> None:
+        urgent = new_case(priority="P1", owner="chen", opened_at=datetime.now(UTC) - timedelta(days=1))
+        await tell(sla, urgent)
+        await eventually(lambda: _said(listener, urgent.id, 6), what="all steps")
+        raised = [e for e in await listener.about(urgent.id) if isinstance(e, EscalationRaised)]
+        wanted = {str(event.id) for event in raised if event.recipient}
+
+        async def told() -> Any:
+            page = (await sla.http.get("/v1/notices", params={"limit": 200})).json()["items"]
+            return wanted <= {step for notice in page for step in notice["escalations"]}
+
+        await eventually(told, what="a notice for each step that somebody is told of")
+        mine = (await sla.http.get("/v1/notices", params={"recipient": "chen"})).json()["items"]
+        assert mine and {notice["recipient"] for notice in mine} == {"chen"}
+
     async def test_a_calendar_answers_before_it_is_used(self, sla: Running) -> None:
         calendar = {"time_zone": "Asia/Shanghai", "weekly": {"mon-fri": ["09:00-18:00"]}}
         questions = [
@@ -304,6 +350,7 @@ class TestARunningService:
         page = (await sla.http.get("/metrics")).text
         assert 'cqm_sla_escalations_total{action="notify_head",step="0",target="resolution"}' in page
         assert "cqm_sla_late_seconds_bucket" in page and "cqm_sla_oldest_due_lag_seconds" in page
+        assert "cqm_sla_open_clocks" in page and "cqm_sla_overdue" in page
 
 
 async def test_a_restarted_service_goes_on_and_decides_nothing_again(

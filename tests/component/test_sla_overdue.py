@@ -59,7 +59,7 @@ async def test_every_filter_lists_what_it_says_the_most_overdue_first(database: 
     for clock in DRAWN:
         for asked in lists(clock, deep):
             found = await store.late(
-                asked.due, asked.until, asked.labels, asked.departments, asked.after, PAGE
+                asked.due, None, asked.until, asked.labels, asked.departments, asked.after, PAGE
             )
             assert [identity for (_, identity), _ in found] == expected(asked), asked.label
 
@@ -69,7 +69,7 @@ async def test_no_list_reads_a_collection_or_sorts_more_than_one_owners(database
     await database.create_collection("system.profile", capped=True, size=50_000_000)
     await database.command("profile", 2)
     for asked in lists(DRAWN[0], False):
-        await store.late(asked.due, asked.until, asked.labels, asked.departments, asked.after, PAGE)
+        await store.late(asked.due, None, asked.until, asked.labels, asked.departments, asked.after, PAGE)
     await database.command("profile", 0)
     seen = [entry async for entry in database["system.profile"].find({"ns": f"{database.name}.dues"})]
     assert len(seen) >= 80
@@ -82,7 +82,7 @@ async def test_no_list_reads_a_collection_or_sorts_more_than_one_owners(database
 
 async def test_more_departments_than_mongodb_merges_at_once_are_asked_in_parts(database: Database) -> None:
     store = ClockStore(database)
-    late = await store.late("earliest", NOW, {}, [f"department-{n}" for n in range(300)], None, PAGE)
+    late = await store.late("earliest", None, NOW, {}, [f"department-{n}" for n in range(300)], None, PAGE)
     assert [identity for (_, identity), _ in late] == expected(Asked("", "earliest", NOW, {}, None, None))
 
 

@@ -103,6 +103,22 @@ def plant(tmp_path_factory):
          "longer than zero"),
         ("  - name: standard\n    when: \"true\"", "  - name: standard\n    when: \"priority == 'P1'\"",
          "warning", "sla", "other cases run without clocks"),
+        ("{after: 2h, do: reassign}", "{after: 2h, do: notify}", "error", "sla[0].escalate.resolution[2]",
+         "`do: notify` and `to` go together"),
+        ("{after: 2h, do: reassign}", "{after: 2h, do: reassign, to: [chen]}", "error",
+         "sla[0].escalate.resolution[2]", "`do: notify` and `to` go together"),
+        ("{after: 2h, do: reassign}", "{after: 2h, do: notify, to: [chen, nobody]}", "error",
+         "sla[0].escalate.resolution[2].to[1]", "unknown person 'nobody'"),
+        ("{after: 2h, do: reassign}", '{after: 2h, do: notify, to: "role:boss"}', "error",
+         "sla[0].escalate.resolution[2].to[0]", "nobody has the role 'boss'"),
+        ("{after: 2h, do: reassign}", '{after: 2h, do: notify, to: "not an address@"}', "error",
+         "sla[0].escalate.resolution[2].to[0]", "pattern"),
+        ("head: zhou, supervisor: wu, calendar: office}", "head: zhou, supervisor: wu, calendar: office, "
+         "ola: {P1: 1h}}", "error", "departments.service.ola", "no ola for P2, P3, P4"),
+        ("      first_response:\n        - {at: 75%", "      ola: [{at: 75%, do: remind_owner}]\n"
+         "      first_response:\n        - {at: 75%", "error", "sla[0].escalate.ola",
+         "has steps but no target"),
+        ("P4: 10bd", "P4: 3660bd", "error", "sla[0].targets.resolution.P4", "at most 366 days"),
         # conditions whose cost has no bound
         ("startsWith('logistics.damage')", "matches('(a+)+$')", "error", "routing[0].when",
          "regular expressions (matches) are not allowed"),

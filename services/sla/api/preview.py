@@ -1,7 +1,7 @@
 """POST /v1/calendars/preview and /v1/sla/dry-run: what would come of it; nothing is changed or kept."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.sla.api.bodies import limited
+from services.sla.api.dry_run import DryRun, dry_view
 from services.sla.api.reading import Moment
-from services.sla.api.views import StepView, step_view
 from services.sla.domain.following import follow
 from services.sla.domain.promise import Promises
 from shared.calendar import Calendar, CalendarError, NoWorkingTime
@@ -26,7 +26,6 @@ from shared.events import (
     Priority,
     Product,
     Severity,
-    Target,
     Urgency,
 )
 from shared.http_body import BodyLimits
@@ -106,22 +105,6 @@ class SomeCase(_Part):
     product: SomeProduct = SomeProduct()
 
 
-class DryTarget(BaseModel):
-    started_at: datetime
-    due_at: datetime
-    target_seconds: int
-    calendar: str
-    steps: list[StepView]
-
-
-class DryRun(BaseModel):
-    """No targets: the policy in force promises such a case nothing."""
-
-    policy_version: str
-    sla: str
-    targets: dict[Target, DryTarget]
-
-
 def preview_routes(promises: Promises, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1", route_class=limited(guard, BODY))
 
@@ -145,18 +128,7 @@ def preview_routes(promises: Promises, guard: type[APIRoute]) -> APIRouter:
             clock, _ = follow(None, _case(body), 0, promises, body.opened_at.astimezone(UTC))
         except (NoWorkingTime, CalendarError) as error:
             raise Problem(422, "No due can be computed.", [Fault("/opened_at", str(error))]) from error
-        targets = {
-            name: DryTarget(
-                started_at=target.started_at,
-                due_at=target.due_at,
-                target_seconds=target.seconds,
-                calendar=target.calendar,
-                steps=[step_view(step) for step in target.steps],
-            )
-            for name, target in clock.targets.items()
-            if target.due_at is not None
-        }
-        return DryRun(policy_version=clock.policy_version, sla=clock.sla, targets=targets)
+        return dry_view(clock, promises)
 
     return router
 

@@ -12,7 +12,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.sla.api.views import ClockView, EscalationPage, LatePage, clock_view, escalation_view, late_case
+from services.sla.api.dry_run import DryRun, dry_view
+from services.sla.api.views import (
+    ClockView,
+    EscalationPage,
+    LatePage,
+    NoticePage,
+    clock_view,
+    escalation_view,
+    late_case,
+    notice_view,
+)
 from services.sla.domain.promise import Promises
 from services.sla.store import ClockStore, Due
 from shared.calendar import FIRST_YEAR, LAST_YEAR
@@ -73,9 +83,10 @@ class Page(BaseModel):
 
 
 class LateQuery(Page):
-    """`within` also shows what is due in that span, `30m`, `2h`, `1d`."""
+    """`within` also shows what is due in that span, `30m`, `2h`, `1d`; with `past=false` only that."""
 
     within: Annotated[int, BeforeValidator(_span, json_schema_input_type=str)] = 0
+    past: bool = True
     department: Text | None = None
     owner: Text | None = None
     priority: Priority | None = None
@@ -92,6 +103,10 @@ class EscalationQuery(Page):
     recipient: Annotated[str, Field(max_length=200)] | None = None
 
 
+class NoticeQuery(Page):
+    recipient: Text | None = None
+
+
 def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1", route_class=guard)
 
@@ -103,6 +118,14 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
             raise Problem(404, "No clock runs for such a case.")
         return clock_view(found, promises, await now())
 
+    @router.get("/sla/dry-run/{case_id}")
+    async def get_dry_run(case_id: UUID, request: Request) -> DryRun:
+        """Every due and every step of a case as its clock stands, were it left alone from now on."""
+        found = await store.clock(case_id)
+        if found is None or not sees(request.state.principal, found.labels.department):
+            raise Problem(404, "No clock runs for such a case.")
+        return dry_view(found, promises)
+
     @router.get("/overdue")
     async def get_overdue(request: Request, query: Annotated[LateQuery, Query()]) -> LatePage:
         """Open cases past due or within `within`, most overdue first. Cases on hold are not late."""
@@ -112,7 +135,8 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
         labels = query.model_dump(include={"owner", "priority"}, exclude_none=True)
         asked = None if query.department is None else [query.department]
         departments = narrowed(request.state.principal, asked)
-        found = await store.late(due, until, labels, departments, query.after, query.limit + 1)
+        since = None if query.past else moment
+        found = await store.late(due, since, until, labels, departments, query.after, query.limit + 1)
         shown = [late_case(late, query.target, until, moment) for _, late in found[: query.limit] if late]
         items = [one for one in shown if one is not None]
         following = _cursor(*found[query.limit - 1][0]) if len(found) > query.limit else None
@@ -130,5 +154,14 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
         items = [escalation_view(escalation) for escalation in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return EscalationPage(items=items, next=following)
+
+    @router.get("/notices")
+    async def get_notices(request: Request, query: Annotated[NoticeQuery, Query()]) -> NoticePage:
+        """What people were told, the latest first: one step each, or a digest of many."""
+        departments = narrowed(request.state.principal, None)
+        found = await store.notices.notices(query.recipient, departments, query.after, query.limit + 1)
+        items = [notice_view(notice) for notice in found[: query.limit]]
+        following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
+        return NoticePage(items=items, next=following)
 
     return router

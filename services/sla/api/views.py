@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.sla.domain.clock import Clock, ClockStep, Judged, TargetClock, TargetState
+from services.sla.domain.notice import Notice
 from services.sla.domain.pauses import business_seconds
 from services.sla.domain.promise import Promises
 from services.sla.store import Escalation
@@ -122,6 +123,33 @@ class EscalationView(BaseModel):
 class EscalationPage(BaseModel):
     items: list[EscalationView]
     next: str | None
+
+
+class NoticeView(BaseModel):
+    """`escalations` are the ids (`event_id`) of the steps it tells of, the first 200 of `count`."""
+
+    id: UUID
+    recipient: str
+    at: datetime
+    digest: bool
+    count: int
+    escalations: list[UUID]
+
+
+class NoticePage(BaseModel):
+    items: list[NoticeView]
+    next: str | None
+
+
+def notice_view(notice: Notice) -> NoticeView:
+    return NoticeView(
+        id=notice.id,
+        recipient=notice.recipient,
+        at=notice.at,
+        digest=notice.digest,
+        count=notice.count,
+        escalations=list(notice.escalations[:200]),
+    )
 
 
 def clock_view(clock: Clock, promises: Promises, now: datetime) -> ClockView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -27,6 +28,9 @@ class Roster:
         self._policy = policy
         self._departments = policy.departments
         self._people = policy.people
+        self.quiet_hours = policy.notify.quiet_hours
+        self.digest_over = policy.notify.digest_over
+        self.zone = ZoneInfo(policy.organisation.time_zone)
 
     def recipient(self, step: ClockStep, labels: CaseLabels, now: datetime) -> str:
         """A person of the policy, or an address; "" when nobody is there, or when it is work for routing."""
@@ -41,10 +45,6 @@ class Roster:
             case "notify":
                 return self._named(step.to, labels.department, now)
         return ""
-
-    def is_person(self, recipient: str) -> bool:
-        """Not an address, which sleeps never."""
-        return bool(recipient) and "@" not in recipient
 
     def _named(self, to: str, department: str, now: datetime) -> str:
         """Of those who have a role: who is there before who is away, the case's department before others."""

@@ -18,6 +18,7 @@ from uuid import UUID
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from services.sla.domain.clock import Clock
+from services.sla.domain.notice import Waiting
 from services.sla.store.documents import (
     Escalation,
     clock_document,
@@ -26,6 +27,7 @@ from services.sla.store.documents import (
     escalation_of,
 )
 from services.sla.store.late import Due, LateList, Place, beyond
+from services.sla.store.notices import NoticeStore
 from shared.errors import Fenced
 from shared.events import EscalationRaised
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
@@ -35,13 +37,15 @@ from shared.mongo import Database, Document, Session, driver_errors, ensure_inde
 class Changes:
     """What a decision leaves behind: clocks that are new, clocks that moved on, steps that fired.
 
-    `relisted` are those of the moved whose dues or labels are others than before.
+    `relisted` are those of the moved whose dues or labels are others than before; `waiting` is what people
+    are to be told.
     """
 
     new: list[Clock] = field(default_factory=list)
     moved: list[Clock] = field(default_factory=list)
     relisted: list[Clock] = field(default_factory=list)
     raised: list[EscalationRaised] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 class ClockStore:
@@ -51,6 +55,7 @@ class ClockStore:
         self._clocks = database.clocks
         self._escalations = database.escalations
         self.late_list = LateList(database)
+        self.notices = NoticeStore(database)
 
     async def ensure_indexes(self) -> None:
         """A partial index for the sweep: a clock that waits for nothing costs it nothing."""
@@ -64,6 +69,7 @@ class ClockStore:
             ],
         )
         await self.late_list.ensure_indexes()
+        await self.notices.ensure_indexes()
         await ensure_indexes(
             self._escalations,
             [
@@ -102,6 +108,7 @@ class ClockStore:
         if changes.raised:
             documents = [escalation_document(event) for event in changes.raised]
             await self._escalations.insert_many(documents, ordered=False, session=session)
+        await self.notices.add(changes.waiting, session)
 
     async def _replace(self, clocks: Sequence[Clock], session: Session) -> None:
         """Taken out and put in again, which costs two thirds of replacing them one by one.
@@ -134,19 +141,20 @@ class ClockStore:
     async def late(
         self,
         due: Due,
+        since: datetime | None,
         until: datetime,
         labels: dict[str, str],
         departments: Sequence[str] | None,
         after: Place | None,
         limit: int,
     ) -> list[tuple[Place, Clock | None]]:
-        """Clocks whose open due `due` is not after `until`, the most overdue first, each with its place.
+        """Clocks whose open due `due` lies in (since, until], the most overdue first, each with its place.
 
         `labels` must be equal, the department one of `departments` (None: any); `after` is the place of the
         last one of the page before. A clock may have moved on since its place was read.
         """
         with driver_errors():
-            places = await self.late_list.find(due, until, labels, departments, after, limit)
+            places = await self.late_list.find(due, since, until, labels, departments, after, limit)
             found = await self._clocks.find({"_id": {"$in": [case for _, case in places]}}).to_list(None)
         clocks = {document["_id"]: clock_of(document) for document in found}
         return [(place, clocks.get(place[1])) for place in places]

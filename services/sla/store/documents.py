@@ -70,13 +70,13 @@ _unpack = msgspec.msgpack.Decoder(Clock).decode
 
 
 def escalation_document(event: EscalationRaised) -> Document:
-    return _written(Escalation.of(event))
+    return written(Escalation.of(event))
 
 
 def escalation_of(document: Document) -> Escalation:
     return msgspec.convert(document, Escalation)
 
 
-def _written(value: msgspec.Struct) -> Document:
+def written(value: msgspec.Struct) -> Document:
     document: Document = msgspec.to_builtins(value, builtin_types=_BSON_TYPES)
     return document

@@ -15,7 +15,7 @@ from pymongo import ASCENDING, IndexModel
 
 from services.sla.domain.clock import Clock
 from shared.events import Priority
-from shared.mongo import Database, Document, Session, ensure_indexes
+from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
 
 Due = Literal["earliest", "first_response", "update", "resolution", "ola"]
 DUES: tuple[Due, ...] = ("earliest", "first_response", "update", "resolution", "ola")
@@ -85,9 +85,16 @@ class LateList:
             await self._departments.update_one({"_id": name}, {"$set": {"_id": name}}, upsert=True)
             self._known.add(name)
 
+    async def count(self, now: datetime) -> tuple[int, int]:
+        """How many entries there are, and how many are past their earliest due."""
+        with driver_errors():
+            overdue = await self._dues.count_documents({"earliest": {"$lte": now}}, hint=_OF_OWNER)
+            return await self._dues.estimated_document_count(), overdue
+
     async def find(
         self,
         due: Due,
+        since: datetime | None,
         until: datetime,
         labels: dict[str, str],
         departments: Sequence[str] | None,
@@ -95,9 +102,12 @@ class LateList:
         limit: int,
     ) -> list[Place]:
         """Due and case of each, as ClockStore.late says."""
-        query: Document = {due: {"$lte": until}} | labels
+        span: Document = {"$lte": until}
+        if since is not None:
+            span["$gt"] = since
+        query: Document = {due: span} | labels
         if after is not None:
-            query |= {due: {"$lte": until, "$gte": after[0]}, "$or": beyond(due, "$gt", after)}
+            query |= {due: span | {"$gte": after[0]}, "$or": beyond(due, "$gt", after)}
         if "owner" in labels:
             if departments is not None:
                 query["department"] = {"$in": list(departments)}
