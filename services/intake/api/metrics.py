@@ -38,7 +38,7 @@ PUBLICATION_SIGNALS = histogram(
 )
 FILES_REFUSED = gauge(
     "cqm_intake_files_refused",
-    "1 while the files of forms or adapters (hooks) are refused as they stand; what was read before is in force",
+    "1 while files of forms or adapters (hooks) are refused as they stand; what was read before stays",
     ["door"],
 )
 UNAVAILABLE = "unavailable"
