@@ -62,16 +62,16 @@ class AdapterFiles:
         return self._file.value
 
     async def keep_fresh(self) -> None:
-        await keep_fresh("adapters", self._file, lambda: False)
+        await keep_fresh("hooks", self._file, lambda: False)
 
     def look(self) -> bool:
         """Whether new files have taken over."""
         return self._file.look()
 
 
-async def keep_fresh(what: str, file: WatchedFile[Any], wrong: Callable[[], bool]) -> None:
+async def keep_fresh(door: str, file: WatchedFile[Any], wrong: Callable[[], bool]) -> None:
     """Runs until cancelled, and shows in FILES_REFUSED what is refused."""
-    shown = FILES_REFUSED.labels(what)
+    shown = FILES_REFUSED.labels(door)
 
     async def looked(_: bool) -> None:
         shown.set(bool(file.wrong) or wrong())

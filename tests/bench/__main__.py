@@ -12,8 +12,11 @@ import uvloop
 from rich.console import Console
 
 from shared.observability import configure_logging
-from tests.bench import chain, doors, report, stages
+from tests.bench import chain, doors, importing, report, stages
 from tests.bench.laboratory import laboratory
+
+IMPORTED = 4
+"""Rows of an import for each feedback of another part: they are that much quicker."""
 
 
 class Part(StrEnum):
@@ -24,12 +27,13 @@ class Part(StrEnum):
     SLA = "sla"
     ANALYTICS = "analytics"
     CHAIN = "chain"
+    IMPORTS = "imports"
 
 
 def main(
     stage: Annotated[
         Part | None,
-        typer.Option(help="Only intake's doors, only a stage and those that feed it, or only the chain."),
+        typer.Option(help="Only intake's doors or imports, a stage and those that feed it, or the chain."),
     ] = None,
     count: Annotated[int, typer.Option(min=1000, help="Feedback per part.")] = 15_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
@@ -57,7 +61,12 @@ async def _measure(console: Console, folder: Path, part: Part | None, count: int
         async with laboratory(folder / "doors") as lab:
             ways = [finding async for finding in doors.measure(lab, count)]
         report.show_doors(console, ways)
-    if part not in (Part.INTAKE, Part.CHAIN):
+    imported = None
+    if part in (None, Part.IMPORTS):
+        async with laboratory(folder / "imports") as lab:
+            imported = await importing.measure(lab, IMPORTED * count)
+        importing.show(console, imported)
+    if part not in (Part.INTAKE, Part.CHAIN, Part.IMPORTS):
         async with laboratory(folder / "stages") as lab:
             async for finding in stages.measure(lab, count, part or Part.ANALYTICS):
                 console.print(f"[dim]{finding.stage.name}: {finding.real.rate:,.0f}/s[/dim]")
@@ -67,7 +76,7 @@ async def _measure(console: Console, folder: Path, part: Part | None, count: int
         async with laboratory(folder / "chain") as lab:
             whole = await chain.measure(lab, count)
         report.show_chain(console, whole)
-    return report.document(machine, ways, alone, whole)
+    return report.document(machine, ways, alone, whole, imported)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""An import through the real service: rows per second, where a row's time goes, and memory.
+"""An import through the real service beside its limit: rows per second, where a row's time goes, and memory.
+
+The limit reads the same file with csv.reader, writes each row as a JSON object of its cells, and publishes
+these in batches of as many rows under the row's key, with as many headers: no mapping, rule, id or job.
 
 `python -m tests.bench.importing --rows 1000000 --kills 5` measures, kills intake with -9 so often in the
 middle, and counts the ids on the topic afterwards: each row is there, under one id.
@@ -7,6 +10,7 @@ middle, and counts the ids on the topic afterwards: each row is there, under one
 from __future__ import annotations
 
 import asyncio
+import csv
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
+import msgspec
 import typer
 import uvloop
 from rich.console import Console
@@ -24,11 +29,15 @@ from rich.table import Table
 from services.intake.domain.imports import Options
 from services.intake.domain.signals import Sender
 from services.intake.imports.layout import find_layout, open_table
-from services.intake.imports.rows import RowReader
+from services.intake.imports.rows import BATCH_ROWS, RowReader
+from shared.codec import Outgoing
 from shared.mapping import mapping_of
 from shared.observability import configure_logging
-from tests.bench.laboratory import Laboratory, laboratory
+from tests.bench import raw
+from tests.bench.laboratory import GENERATOR, Laboratory, laboratory
 from tests.bench.measure import Measured, Sample
+from tests.bench.raw import SCRAP
+from tests.bench.raw_intake import HEADERS
 from tests.bench.report import machine, show_machine
 from tests.support.imports import FINISHED, NYC311_MAPPING, feedback_from_now, nyc311_rows
 
@@ -41,6 +50,7 @@ class Finding:
     """`whole` is from the first row to the last; `resident_mb` the most that intake held."""
 
     whole: Measured
+    raw: Measured
     parts_us: dict[str, float]
     resident_mb: float
     upload_seconds: float
@@ -68,7 +78,8 @@ async def measure(lab: Laboratory, rows: int, kills: int = 0) -> Finding:
         raise RuntimeError(f"{rows} rows, but {len(ids)} ids on the topic, and {job}")
     whole = Measured.between(first, last, rows)
     sent_again = ids.total() - rows
-    return Finding(whole, parts_us(file), resident, first.at - began, kills, sent_again)
+    limit = await raw_import(lab, file)
+    return Finding(whole, limit, parts_us(file), resident, first.at - began, kills, sent_again)
 
 
 async def _followed(lab: Laboratory, identity: str, rows: int, kills: int) -> tuple[dict[str, Any], float]:
@@ -91,24 +102,40 @@ async def _followed(lab: Laboratory, identity: str, rows: int, kills: int) -> tu
         await asyncio.sleep(0.2)  # the pace of looking
 
 
+async def raw_import(lab: Laboratory, file: Path) -> Measured:
+    """The limit, in this process."""
+    await raw.make_scrap_topic(lab)
+    first, count = _now(lab), 0
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = csv.reader(opened)
+        header = next(rows)
+        while some := list(islice(rows, BATCH_ROWS)):
+            count += len(some)
+            await lab.publisher.publish([_raw_record(header, row) for row in some])
+    whole = Measured.between(first, _now(lab), count)
+    return Measured(whole.items, whole.seconds, {GENERATOR: whole.cpu_us[GENERATOR]})
+
+
+def _raw_record(header: list[str], row: list[str]) -> Outgoing:
+    value = msgspec.json.encode(dict(zip(header, row, strict=True)))
+    return Outgoing(SCRAP.name, row[0].encode(), value, [("ce_id", row[0].encode()), *HEADERS])
+
+
 def parts_us(file: Path) -> dict[str, float]:
-    """CPU microseconds per row in this process: to read CSV, then to map too, then to make records too."""
-    mapping, now = mapping_of(NYC311_MAPPING.read_bytes(), "nyc311.yaml"), datetime.now(UTC)
+    """CPU microseconds per row in this process: to read CSV, and to read it and make records of the rows."""
+    mapping = mapping_of(NYC311_MAPPING.read_bytes(), "nyc311.yaml")
     found = {}
     with file.open("rb") as opened:
         layout, start = find_layout(opened, "utf-8", Options(), mapping.columns)
-        sender = Sender("api", ("import", "bench"))
-        for part in ("read", "read and map", "read, map and make records"):
-            table = open_table(opened, layout, file.stat().st_size)
-            reader = RowReader(table, mapping, sender, b"")
-            began, count = time.process_time(), 0
-            for line in islice(table.rows(start), _PARTS_ROWS):
-                count += 1
-                if part != "read":
-                    body = reader.feedback(line)
-                    if part != "read and map":
-                        reader.record(line, body, now)
-            found[part] = (time.process_time() - began) * 1e6 / max(count, 1)
+        table = open_table(opened, layout, file.stat().st_size)
+        batches = RowReader(table, mapping, Sender("api", ("import", "bench")), b"").batches
+        began = time.process_time()
+        count = sum(1 for _ in islice(table.rows(start), _PARTS_ROWS))
+        found["read"] = (time.process_time() - began) * 1e6 / count
+        began, count = time.process_time(), 0
+        for batch in islice(batches(start, lambda: datetime.now(UTC)), _PARTS_ROWS // BATCH_ROWS):
+            count += batch.accepted
+        found["read and make records"] = (time.process_time() - began) * 1e6 / count
     return found
 
 
@@ -117,10 +144,12 @@ def _now(lab: Laboratory) -> Sample:
 
 
 def show(console: Console, finding: Finding) -> None:
-    whole = finding.whole
+    whole, limit = finding.whole, finding.raw
+    per_core, raw_per_core = 1e6 / whole.cpu_us["intake"], 1e6 / limit.cpu_us[GENERATOR]
     table = Table(
         title=f"Import: [bold]{whole.rate:,.0f} rows/s[/bold] ({whole.items:,} in {whole.seconds:.1f} s, "
-        f"{1e6 / whole.cpu_us['intake']:,.0f} per second and core of intake)",
+        f"{per_core:,.0f} per second and core of intake; the limit {raw_per_core:,.0f}: "
+        f"{per_core / raw_per_core:.0%})",
         title_justify="left",
     )
     table.add_column("process")

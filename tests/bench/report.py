@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import chain, doors, stages
+from tests.bench import chain, doors, importing, stages
 from tests.bench.laboratory import GENERATOR
 from tests.bench.measure import Measured
 
@@ -109,6 +109,7 @@ def document(
     ways: list[doors.Finding],
     alone: list[stages.Finding],
     whole: chain.Finding | None,
+    imported: importing.Finding | None = None,
 ) -> dict[str, Any]:
     """Everything as plain data; rates in items per second, CPU in microseconds per item."""
     return {
@@ -132,6 +133,8 @@ def document(
             }
             for finding in alone
         ],
+        "import": imported
+        and asdict(imported) | {"whole": _measured(imported.whole), "raw": _measured(imported.raw)},
         "chain": whole and asdict(whole) | {"whole": _measured(whole.whole)},
     }
 

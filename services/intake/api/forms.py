@@ -69,8 +69,8 @@ class _Unconfirmed(TransientError):
 
 @dataclass(frozen=True)
 class Forms:
-    """All that pages of forms need. `forms`: those in force at this moment; `limiter` counts posts by
-    address; `public_url`: how the world names us, "" for as each request does."""
+    """All that pages of forms need. `forms`: those in force now; `limiter` counts posts by address;
+    `public_url`: how the world names us, "" for as each request does."""
 
     door: Door
     forms: Callable[[], FormSet]

@@ -38,8 +38,8 @@ PUBLICATION_SIGNALS = histogram(
 )
 FILES_REFUSED = gauge(
     "cqm_intake_files_refused",
-    "1 while files (`what`: forms, adapters) as they stand are refused, and what was read before is in force",
-    ["what"],
+    "1 while files of forms or adapters (hooks) are refused as they stand; what was read before stays",
+    ["door"],
 )
 UNAVAILABLE = "unavailable"
 TRAPPED = "trap"

@@ -29,8 +29,8 @@ class WrongOption(ValueError):
 
 
 class Full(CQMError):
-    """So many imports are unfinished that no other is taken now. `of_caller`: all of them are the caller's
-    own, who may wait for one of them to end, or cancel it."""
+    """So many imports are unfinished that no other is taken now. `of_caller`: all of them are the caller's,
+    who may wait for one of them to end, or cancel it."""
 
     def __init__(self, limit: int, *, of_caller: bool) -> None:
         whose = "of yours " if of_caller else ""
