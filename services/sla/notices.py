@@ -14,7 +14,7 @@ from shared.mongo import Mongo, Session, transaction
 from shared.observability import counter
 from shared.stream import Stream
 
-NOTICES = counter("cqm_sla_notices_total", "Notices told to a recipient: single or digest", ["kind"])
+NOTICES = counter("cqm_sla_notices_total", "Notices told to a recipient: single or digest", ["outcome"])
 MOST = 500
 """Entries of the waiting line that one transaction takes; each may stand for many steps."""
 

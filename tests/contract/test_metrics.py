@@ -25,6 +25,8 @@ OTHER_UNITS = {
     "cqm_stream_assigned_partitions",
     "cqm_intake_publication_signals",
     "cqm_policy_refused",
+    "cqm_sla_open_clocks",
+    "cqm_sla_overdue",
     "cqm_intake_files_refused",
 }
 """What is counted there is itself the unit."""
