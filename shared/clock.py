@@ -51,7 +51,8 @@ class FixedClock:
 
 def in_milliseconds(at: datetime) -> datetime:
     """The moment as MongoDB keeps it, never later."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    below = at.microsecond % 1000
+    return at.replace(microsecond=at.microsecond - below) if below else at
 
 
 def rfc3339(at: datetime) -> str:

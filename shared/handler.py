@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from shared.errors import PermanentError
 from shared.events import Event
@@ -37,11 +37,12 @@ E = TypeVar("E", bound=Event, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[E]):
-    """One decoded record."""
+    """One decoded record. `foreseen` is what the handler said of its event before its turn; None: nothing."""
 
     event: E
     cause: Cause
     offset: int
+    foreseen: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,21 @@ B = TypeVar("B")
 L = TypeVar("L")
 
 
+def _nothing(event: Any) -> None:
+    """Most handlers can say nothing before they have loaded what is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handler(Generic[B, L, C]):
     """What a service does with a batch: load -> decide -> store.
 
     `load` and `store` use the given session only and do not translate the driver's errors (the
     transaction has to see them); `decide` is pure. All three run again when the transaction does.
+    `foresee` is what can be said of an event by itself: pure, and done before its turn where there is time
+    for it (shared/ahead.py); `decide` finds it as `Received.foreseen`, and does without where it is None.
     """
 
     load: Callable[[B, Session], Awaitable[L]]
     decide: Callable[[B, L], Decision[C]]
     store: Callable[[C, Session], Awaitable[None]]
+    foresee: Callable[[Any], Any] = _nothing

@@ -23,13 +23,14 @@ from bson.errors import BSONError
 from opentelemetry.trace import SpanKind
 
 from shared import observability as metrics
+from shared.ahead import Ahead
 from shared.clock import Clock
-from shared.codec import Outgoing, decode
+from shared.codec import Outgoing
 from shared.crash import crash_point
 from shared.dead_letters import Origin, dead_letter
 from shared.errors import Fenced, PermanentError, TooSlow, TransientError, Unavailable
 from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
-from shared.handler import Batch, Cause, Decision, Handler, Partition, Received, Refusal, Tick
+from shared.handler import Batch, Decision, Handler, Partition, Received, Refusal, Tick
 from shared.mongo import Session
 
 log = structlog.get_logger("cqm.processing")
@@ -39,6 +40,9 @@ L = TypeVar("L")
 C = TypeVar("C")
 
 
+_PIECES, _PIECE = 4, 1000
+"""A large poll is done in so many transactions, so that there is always something to read ahead; with fewer
+records than that each of them would cost more than it saves."""
 UNSTORABLE = (OverflowError, BSONError)
 """What MongoDB's format has no room for: an integer over 64 bits, a time after the year 9999 in UTC."""
 
@@ -94,16 +98,25 @@ class Processor(Generic[L, C]):
     _streak: dict[Partition, int] = field(default_factory=dict)
     _most: int = 1000
     _originals: dict[tuple[Partition, int], Record] = field(default_factory=dict)
+    _ahead: Ahead = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ahead = Ahead(self.handler.foresee)
 
     async def process(self, polled: Polled) -> None:
         """Returns when each record is done, dead, stopped before, or not ours any more; or on draining."""
         self._originals = {(partition, r.offset): r for partition, some in polled.items() for r in some}
         crash_point(self.exactly_once.group, "received")
-        left = polled
+        left, most = polled, max(_PIECE, len(self._originals) // _PIECES)
         while left and not self.draining.is_set():
-            now, left = take(left, self._most)
-            await self._process(now)
+            now, left = take(left, min(self._most, most))
+            ahead = asyncio.create_task(self._ahead.read(take(left, self._most)[0]))
+            try:
+                await self._process(now)
+            finally:
+                ahead.cancel()
         self._originals = {}
+        self._ahead.forget()
 
     async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> bool:
         """Let time act on the held partitions of `tick`, under the same fence, without moving any offset.
@@ -225,8 +238,7 @@ class Processor(Generic[L, C]):
                 if not self._is_open(partition, record):
                     continue
                 try:
-                    event, trace = decode(record.value, record.headers)
-                    received.append(Received(event, Cause(partition, trace), record.offset))
+                    received.append(self._ahead.received(partition, record))
                     streak = 0
                 except PermanentError as error:
                     streak += 1

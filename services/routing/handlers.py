@@ -20,7 +20,7 @@ from shared.errors import ConflictError
 from shared.events import AssignmentReason, AssignmentRequested, EscalationRaised, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Emit, Handler, Received, Refusal
 from shared.mongo import Session
-from shared.policy import Policy, opens, read
+from shared.policy import Policy
 
 QUEUE_PAGE = 1000
 """Cases of a department's queue that are looked at in one transaction."""
@@ -73,7 +73,10 @@ def on_feedback_received(
             outcomes, cases, await _desks(store, filter(writes, current.departments), session)
         ), current
 
-    return Handler(load, lambda batch, loaded: decide_feedback(batch, *loaded), store.save)
+    def decide(batch: Batch[FeedbackReceived], loaded: tuple[Known, Policy]) -> Decision[Changes]:
+        return decide_feedback(batch, *loaded)
+
+    return Handler(load, decide, store.save, lambda feedback: opening.assess(feedback, policy()))
 
 
 async def _desks(store: CaseStore, departments: Iterable[str], session: Session) -> dict[str, Desk]:
@@ -99,7 +102,10 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
             if earlier.fingerprint != feedback.fingerprint:
                 refused.append(_conflict(received))
             continue
-        outcome, step = _place(feedback, cases, policy, batch.now)
+        assessed: opening.Assessment | None = received.foreseen
+        if assessed is None or assessed.policy is not policy:
+            assessed = opening.assess(feedback, policy)
+        outcome, step = _place(feedback, assessed, cases, batch.now)
         outcomes[feedback.id] = outcome
         changes.outcomes.append(outcome)
         if step is not None:
@@ -147,18 +153,18 @@ def _give_or_ask(
 
 
 def _place(
-    feedback: FeedbackReceived, cases: opening.KnownCases, policy: Policy, now: datetime
+    feedback: FeedbackReceived, assessed: opening.Assessment, cases: opening.KnownCases, now: datetime
 ) -> tuple[Outcome, Step | None]:
-    reading = read(feedback, policy)
-    if not opens(reading, policy):
+    if assessed.judgement is None:
         return Outcome(feedback.id, "recorded", feedback.fingerprint), None
-    file, ended = cases.about(feedback, reading.category), None
-    if file is None and (ended := cases.ended_about(feedback, reading.category)) is not None:
+    category = assessed.reading.category
+    file, ended = cases.about(feedback, category), None
+    if file is None and (ended := cases.ended_about(feedback, category)) is not None:
         file = ended if cases.may_come_back(ended, feedback) else None
     if file is not None:
         joined = Outcome(feedback.id, "joined", feedback.fingerprint, file.case.id)
-        return joined, opening.join(file, feedback, reading, policy, now)
-    step = opening.open_case(feedback, reading, policy, now, after=ended)
+        return joined, opening.join(file, feedback, assessed, now)
+    step = opening.open_case(feedback, assessed, now, after=ended)
     return Outcome(feedback.id, "case", feedback.fingerprint, step.file.case.id), step
 
 

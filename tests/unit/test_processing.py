@@ -1,12 +1,20 @@
-"""How a poll is cut into transactions."""
+"""How a poll is cut into transactions, and what is done with a record before its turn."""
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.ahead import Ahead
+from shared.errors import PermanentError
 from shared.handler import Partition
 from shared.processing import Polled, split, take
+from tests.support.spine import feedback, record
 
 polls = st.dictionaries(
     st.integers(0, 11).map(lambda number: Partition("t", number)),
@@ -41,3 +49,39 @@ def test_a_failed_poll_is_split_in_order_down_to_single_records(poll: dict[Parti
     while any(len(part) > 1 or len(next(iter(part.values()))) > 1 for part in parts):
         parts = [smaller for part in parts for smaller in split(part)]
     assert everything(parts) == poll
+
+
+HERE = Partition("t", 0)
+
+
+def polled(*texts: str) -> list[Any]:
+    told = [record(feedback(number, text=text), "t") for number, text in enumerate(texts)]
+    return [
+        SimpleNamespace(value=one.value, headers=one.headers, offset=place) for place, one in enumerate(told)
+    ]
+
+
+def fails_on_bad(event: Any) -> str:
+    if event.text == "bad":
+        raise ValueError(event.text)
+    return f"seen {event.text}"
+
+
+def test_what_was_read_ahead_is_what_its_turn_gets() -> None:
+    ahead, records = Ahead(fails_on_bad), polled("a", "b")
+    asyncio.run(ahead.read({HERE: records[:1]}))
+    first, second = (ahead.received(HERE, one) for one in records)
+    assert (first.event.text, first.foreseen, first.offset) == ("a", "seen a", 0)
+    assert (second.event.text, second.foreseen, second.offset) == ("b", None, 1)
+    ahead.forget()
+    assert ahead.received(HERE, records[0]).foreseen is None
+
+
+def test_an_error_ahead_of_time_harms_nobody_and_is_met_in_its_turn() -> None:
+    ahead, records = Ahead(fails_on_bad), polled("bad", "a", "b")
+    records[1].value = b"no JSON"
+    asyncio.run(ahead.read({HERE: records}))
+    assert ahead.received(HERE, records[0]).foreseen is None
+    with pytest.raises(PermanentError):
+        ahead.received(HERE, records[1])
+    assert ahead.received(HERE, records[2]).foreseen == "seen b"

@@ -88,11 +88,8 @@ class Step(NamedTuple):
 
 
 def begin(case: Case, change: Change, **books: Any) -> Step:
-    """Version 1 of a case."""
-    case = structs.replace(case, opened_at=in_milliseconds(case.opened_at), updated_at=change.at)
-    if case.unanswered_since is not None:
-        case = structs.replace(case, unanswered_since=in_milliseconds(case.unanswered_since))
-    return _entered(CaseFile(case, Books(**books)), change)
+    """Version 1 of a case; its times are such that MongoDB keeps them as they are."""
+    return _entered(structs.replace(case, updated_at=change.at), Books(**books), change)
 
 
 def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = None, **fields: Any) -> Step:
@@ -102,21 +99,21 @@ def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = No
     )
     case = remembering(file.case, case, case.updated_at)
     change = structs.replace(change, from_status=file.case.status, to_status=case.status)
-    kept = structs.replace(file.books, **(books or {}))
+    kept = structs.replace(file.books, **books) if books else file.books
     if kept.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):
         kept = structs.replace(kept, waiting=False)  # what is owned or ended has left the queue
     if kept.acknowledge_by is not None and case.status != "assigned":
         kept = structs.replace(kept, acknowledge_by=None)
-    return _entered(CaseFile(case, kept), change)
+    return _entered(case, kept, change)
 
 
-def _entered(file: CaseFile, change: Change) -> Step:
-    # a hash over microseconds could not be computed again from what MongoDB keeps
-    change = structs.replace(change, at=in_milliseconds(change.at))
-    case, previous = file.case, file.books.head
+def _entered(case: Case, books: Books, change: Change) -> Step:
+    if change.at.microsecond % 1000:  # a hash over microseconds could not be computed from what MongoDB keeps
+        change = structs.replace(change, at=in_milliseconds(change.at))
+    previous = books.head
     digest = entry_hash(case.id, case.version, change, case.policy_version, previous)
     entry = Entry(case.id, case.version, change, case.policy_version, previous, digest)
-    return Step(CaseFile(case, structs.replace(file.books, head=digest)), entry)
+    return Step(CaseFile(case, structs.replace(books, head=digest)), entry)
 
 
 def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str, previous: str) -> str:

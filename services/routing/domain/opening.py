@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import structs
@@ -16,7 +17,7 @@ from services.routing.domain.lifecycle import may_reopen, reopened
 from shared import ids
 from shared.clock import in_milliseconds
 from shared.events import Case, Change, FeedbackReceived
-from shared.policy import SEVERITIES, URGENCIES, Judgement, Policy, Reading, judge, wording
+from shared.policy import SEVERITIES, URGENCIES, Judgement, Policy, Reading, judge, opens, read, wording
 
 ROUTING = "routing"
 ENDED = frozenset({"resolved", "closed"})
@@ -26,15 +27,31 @@ EVIDENCE_LIMIT = 1000
 """Feedbacks that one case holds at most; the next one opens another, so that no case outgrows a record."""
 
 
+class Assessment(NamedTuple):
+    """All that a policy says of a feedback by itself. `judgement` is None where it is only recorded."""
+
+    policy: Policy
+    reading: Reading
+    judgement: Judgement | None
+
+
+def assess(feedback: FeedbackReceived, policy: Policy) -> Assessment:
+    """Its category, whether it is somebody's work, and whose."""
+    reading = read(feedback, policy)
+    return Assessment(policy, reading, judge(feedback, reading, policy) if opens(reading, policy) else None)
+
+
 def open_case(
-    feedback: FeedbackReceived, reading: Reading, policy: Policy, now: datetime, after: CaseFile | None = None
+    feedback: FeedbackReceived, assessed: Assessment, now: datetime, after: CaseFile | None = None
 ) -> Step:
     """Version 1 of the case that a feedback opens: department, priority, accountable, and why.
 
     `after`: a case about the same matter that ended too long ago to be reopened; the two are linked.
     """
-    judgement = judge(feedback, reading, policy)
+    policy, reading, judgement = assessed
+    assert judgement is not None, "it opens no case"
     reason = wording.reason(reading, judgement, wording.reader_of(feedback.language))
+    said = in_milliseconds(feedback.occurred_at)
     case = Case(
         id=ids.document_id(feedback.received_at, feedback.id),
         reference=ids.reference(feedback.id),
@@ -63,9 +80,9 @@ def open_case(
         policy_version=policy.version,
         rule=judgement.rule.name,
         reason=reason,
-        opened_at=feedback.occurred_at,
+        opened_at=said,
         updated_at=now,
-        unanswered_since=feedback.occurred_at,
+        unanswered_since=said,
     )
     change = Change(
         type="opened", actor=ROUTING, at=now, reason=reason, to_status="new",
@@ -74,13 +91,14 @@ def open_case(
     return begin(case, change, raised=len(judgement.raised))
 
 
-def join(file: CaseFile, feedback: FeedbackReceived, reading: Reading, policy: Policy, now: datetime) -> Step:
+def join(file: CaseFile, feedback: FeedbackReceived, assessed: Assessment, now: datetime) -> Step:
     """The case with one more feedback about the same matter as evidence, which may make it graver.
 
     An ended case is reopened by what was said after its resolution; what was said before is evidence only.
     """
     case = file.case
-    graver, books = _graver(file, judge(feedback, reading, policy), policy)
+    assert assessed.judgement is not None, "it is about no case"
+    graver, books = _graver(file, assessed.judgement, assessed.policy)
     change = Change(
         type="joined", actor=ROUTING, at=max(now, case.updated_at), feedback_id=feedback.id,
         reason="same matter", data={name: [getattr(case, name), value] for name, value in graver.items()},

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
@@ -158,19 +158,20 @@ class CaseStore:
         return {d["_id"]: msgspec.convert(d["seats"], dict[str, Seat]) async for d in found}
 
     async def save(self, changes: Changes, session: Session) -> None:
-        """Write what a decision wants; a case that changed meanwhile makes the transaction run again."""
+        """Write what a decision wants; a case that changed meanwhile makes the transaction run again.
+
+        Cases that changed are taken out and put in again, all at once: in a transaction mongod reads the list
+        of a collection's indexes anew for each index of each single update (docs/performance.md).
+        """
         if changes.outcomes:
             await self._feedback.insert_many([document_of(o) for o in changes.outcomes], session=session)
-        writes: list[InsertOne[Document] | ReplaceOne[Document]] = []
-        for case_id, file in changes.files.items():
-            document, before = case_document(file), changes.before[case_id]
-            if before is None:
-                writes.append(InsertOne(document))
-            else:
-                writes.append(ReplaceOne({"_id": case_id, "version": before}, document))
-        if writes:
-            result = await self._cases.bulk_write(writes, ordered=False, session=session)
-            assert result.inserted_count + result.matched_count == len(writes), "a case is not as it was read"
+        changed = [case_id for case_id in changes.files if changes.before[case_id] is not None]
+        if changed:
+            found = await self._cases.delete_many({"_id": {"$in": changed}}, session=session)
+            assert found.deleted_count == len(changed), "a case is not as it was read"
+        if changes.files:
+            written = [case_document(file) for file in changes.files.values()]
+            await self._cases.insert_many(written, ordered=False, session=session)
         if changes.entries:
             await self._history.insert_many([history_document(e) for e in changes.entries], session=session)
         seats = [UpdateOne({"_id": name}, _turned(pool), True) for name, pool in changes.pools.items()]
