@@ -47,6 +47,7 @@ _AWAY = (AutoReconnect, NetworkTimeout, ExecutionTimeout, WTimeoutError)
 _STEPPING_DOWN = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 _NOT_A_REPLICA_SET = 20
 _TOO_OLD = 290
+_NO_SUCH_INDEX = 27
 
 
 class Mongo:
@@ -157,7 +158,16 @@ def driver_errors() -> Iterator[None]:
         raise
 
 
-async def ensure_indexes(collection: Collection, indexes: Sequence[IndexModel]) -> None:
-    """Create the indexes that are missing; existing ones cost one round trip."""
+async def ensure_indexes(
+    collection: Collection, indexes: Sequence[IndexModel], retired: Sequence[str] = ()
+) -> None:
+    """Create the indexes that are missing; existing ones cost one round trip. Then drop the `retired` ones,
+    by name, which an earlier version made."""
     with driver_errors():
         await collection.create_indexes(list(indexes))
+        for name in (await collection.index_information()).keys() & set(retired):
+            try:
+                await collection.drop_index(name)
+            except OperationFailure as error:
+                if error.code != _NO_SUCH_INDEX:  # another replica was faster
+                    raise

@@ -101,7 +101,7 @@ class CaseStore:
             ),
             IndexModel("resolved_at", partialFilterExpression={"status": "resolved"}, name="resolved"),
         ]
-        await ensure_indexes(self._cases, indexes)
+        await ensure_indexes(self._cases, indexes, listing.RETIRED)
         unsaid = IndexModel("at", partialFilterExpression={"outbox": {"$exists": True}}, name="unsaid")
         await ensure_indexes(self._history, [unsaid])
 

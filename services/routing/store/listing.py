@@ -3,7 +3,7 @@
 Status and priority have few values, so an index that has them in front of the order serves a list with and
 without them: MongoDB merges one walk per value, of each only as many keys as the page needs. Each such index
 exists twice, by opening and by last change. What is left to sort in memory are one customer's cases, and a
-span of openings in the order of changes (docs/performance.md, adr/0015).
+span of openings in the order of changes: the keys of that span, not its cases (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ def indexes() -> list[IndexModel]:
     for by in (None, *_BY):
         for moment in ("opened_at", "updated_at"):
             keys = [*([by] if by else []), "status", "priority", moment, "_id"]
+            keys += (
+                ["updated_at"] if moment == "opened_at" else []
+            )  # to put a span in order without its cases
             made.append(IndexModel([(key, ASCENDING) for key in keys], name=_name(by, moment)))
     return made
 
@@ -96,8 +99,9 @@ def _walk(wanted: Wanted, fields: Mapping[str, Any], after: Place | None) -> Wal
         query["opened_at"] = dict(wanted.opened)
     if after is not None:
         query |= _beyond(moment, direction, after)
-    chooses = "_id" in fields or (wanted.opened and moment != "opened_at")
-    return Walk(query, [(moment, direction), ("_id", direction)], None if chooses else _index(fields, moment))
+    along = "opened_at" if wanted.opened else moment
+    hint = None if "_id" in fields else _index(fields, along)
+    return Walk(query, [(moment, direction), ("_id", direction)], hint)
 
 
 def _beyond(moment: str, direction: int, after: Place) -> Document:
@@ -122,4 +126,8 @@ def _is_few(value: Any) -> bool:
 
 
 def _name(by: str | None, moment: str) -> str:
-    return f"{by or 'all'} by {moment}"
+    return f"{by or 'all'} by {moment}" + (" and change" if moment == "opened_at" else "")
+
+
+RETIRED = tuple(f"{by or 'all'} by opened_at" for by in (None, *_BY))
+"""Indexes of earlier versions that nothing walks along any more; each costs every write."""
