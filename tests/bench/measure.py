@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.topics import Topic
@@ -68,17 +68,23 @@ async def sample(lab: Laboratory, reads: Reads) -> Sample:
     return Sample(at, done, waiting, cpu)
 
 
+def _begun(first: Sample, counted: Collection[str]) -> bool:
+    return any(done for (_, topic), done in first.done.items() if not counted or topic in counted)
+
+
 async def until_settled(
     lab: Laboratory,
     reads: Reads,
     *,
     fed: Callable[[], bool] = lambda: True,
     seen: Callable[[Sample], None] = lambda sample: None,
+    counted: Collection[str] = (),
 ) -> tuple[Sample, Sample]:
     """The first sample in which work was done, and the one that saw the last of it.
 
-    `fed` says whether all work has been handed in; `seen` gets every sample. Raises RuntimeError when a
-    service ends, or DEADLINE_SECONDS are over.
+    `counted`: topics whose records are the work, () for all; that a service coming up has its departments
+    look at their people is no beginning. `fed` says whether all work has been handed in; `seen` gets every
+    sample. Raises RuntimeError when a service ends, or DEADLINE_SECONDS are over.
     """
     first = last = now = await sample(lab, reads)
     deadline = now.at + DEADLINE_SECONDS
@@ -88,7 +94,7 @@ async def until_settled(
         seen(now)
         if now.done != last.done:
             last = now
-            first = first if any(first.done.values()) else now
+            first = first if _begun(first, counted) else now
         if fed() and now.lag == 0 and any(now.done.values()) and now.at - last.at > QUIET_SECONDS:
             return first, last
         await asyncio.sleep(SAMPLE_SECONDS)

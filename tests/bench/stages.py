@@ -87,9 +87,9 @@ async def _feed(lab: Laboratory, bodies: list[bytes]) -> None:
 
 async def _consuming(lab: Laboratory, stage: Stage) -> Finding:
     await lab.start(stage.name)
-    first, last = await until_settled(lab, {stage.name: stage.reads})
-    await lab.stop(stage.name)
     names = {topic.name for topic in stage.counted}
+    first, last = await until_settled(lab, {stage.name: stage.reads}, counted=names)
+    await lab.stop(stage.name)
     items = [sum(n for (_, topic), n in sample.done.items() if topic in names) for sample in (first, last)]
     real = Measured.between(first, last, items[1] - items[0])
     real.cpu_us.pop(GENERATOR)
