@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from services.intake import api
 from services.intake.api.imports import import_routes
+from services.intake.api.in_force import AdapterFiles, FormFiles
 from services.intake.domain.imports import Room
-from services.intake.files_in_force import AdapterFiles, FormFiles
 from services.intake.imports import Reception, Worker
 from services.intake.settings import IntakeSettings
 from services.intake.store import FileStore, JobStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.intake.files_in_force import AdapterFiles, FormFiles
+from services.intake.api.in_force import AdapterFiles, FormFiles
 from shared.errors import SetupError
 
 FORM = """\
