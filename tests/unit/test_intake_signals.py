@@ -202,7 +202,7 @@ WHAT = {
 def expected(kind: type[Any], said: FeedbackInput | ActivityInput, got: Any, **added: Any) -> Any:
     """The event as its contract has it, made without any JSON."""
     known = any((said.customer.name, said.customer.phone, said.customer.email))
-    happened = NOW if said.occurred_at is UNSET else min(said.occurred_at, NOW)
+    happened = NOW if said.occurred_at is UNSET else min(said.occurred_at.astimezone(UTC), NOW)
     return said_as(
         kind, said, id=got.id, received_at=NOW, fingerprint=got.fingerprint, source=said.source or "api",
         occurred_at=happened, product=said_as(Product, said.product),

@@ -6,6 +6,7 @@ taken only when something was asked, so that every end of the afternoon shows th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, get_args
@@ -122,10 +123,11 @@ class AnAfternoon(RuleBasedStateMachine):
             self.model.hear(facts_of(one), self.desk.now, lambda outcome=outcome: outcome.case_id)
             after = self._matters_to_a_pool()
             due |= {which: None for which in after if after[which] != before.get(which)}
-        mine = [self.model.cases[which] for which in due if at_once]
-        for department in dict.fromkeys(one["department"] for one in mine):
+        asked = defaultdict[str, list[UUID]](list)
+        for which in due if at_once else ():
+            asked[self.model.cases[which]["department"]].append(which)
+        for department, here in asked.items():
             if department in self.model.office["departments"] and department not in queues:
-                here = [one["id"] for one in mine if one["department"] == department]
                 self.model.turn(department, here, self.desk.now, self._became, just_opened=True)
 
     def _matters_to_a_pool(self) -> dict[UUID, tuple[bool, str]]:

@@ -9,7 +9,11 @@ from services.routing.store.listing import Wanted, walks
 
 @pytest.mark.parametrize(
     ("departments", "index"),
-    [(1, "department by opened_at"), (4, "department by opened_at"), (5, "all by opened_at")],
+    [
+        (1, "department by opened_at and change"),
+        (4, "department by opened_at and change"),
+        (5, "all by opened_at and change"),
+    ],
 )
 def test_a_caller_of_many_departments_walks_along_all_cases_before_anything_is_sorted_in_memory(
     departments: int, index: str
@@ -22,4 +26,4 @@ def test_a_caller_of_many_departments_walks_along_all_cases_before_anything_is_s
 def test_the_narrowest_field_that_is_given_leads() -> None:
     fields = {"department": {"$in": ["a", "b"]}, "owner": "chen", "category": "logistics.damage"}
     (walk,) = walks(Wanted(fields, {}))
-    assert walk.hint == "owner by opened_at"
+    assert walk.hint == "owner by opened_at and change"
