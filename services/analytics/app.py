@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.settings import AnalyticsSettings
+from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from shared import topics
@@ -28,7 +29,7 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     sketch = LogarithmicMapping(RELATIVE_ERROR)
 
     for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(facts)),
+        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key)),
         (topics.ACTIVITY, handlers.on_activity_recorded(facts)),
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
@@ -36,5 +37,6 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
         service.subscribe(topic, handler)
 
     service.prepare.append(facts.prepare)
+    service.background.append(Compactor(service.mongo, service.database).run)
     zone = ZoneInfo(settings.reporting_zone)
     return create_app(service, [api.routes(figures, service.clock, zone, sketch.value, service.access)])

@@ -20,16 +20,18 @@ from services.analytics.api.questions import (
     of_departments,
     refuse,
 )
+from services.analytics.domain.cases import aged
 from services.analytics.domain.catalogue import KPIS, Kpi
 from services.analytics.domain.figures import (
+    Counted,
     Point,
     Question,
-    Row,
     Series,
     TooManyPoints,
     ValueOf,
     answer,
 )
+from services.analytics.domain.recompute import Recount
 from services.analytics.store.figures import FigureStore, TooManyFacts
 from shared.auth import Access, guarded
 from shared.clock import Clock
@@ -86,7 +88,7 @@ def routes(store: FigureStore, clock: Clock, zone: ZoneInfo, value_of: ValueOf, 
         kpi = _kpi(name)
         question = await _question(of_departments(asked(kpi, parameters, zone), request.state.principal))
         as_of = await store.as_of(kpi)
-        total, series = _answer(question, await _rows(question), value_of)
+        total, series = _answer(question, await _counted(question), value_of, clock.now())
         found = Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
         return _json(found)
 
@@ -94,19 +96,29 @@ def routes(store: FigureStore, clock: Clock, zone: ZoneInfo, value_of: ValueOf, 
         extent = None if wanted.bounded else await store.extent(wanted.kpi)
         return wanted.question(extent, clock.now())
 
-    async def _rows(question: Question) -> list[Row]:
+    async def _counted(question: Question) -> Counted:
         try:
-            return await store.rows(question)
+            if question.kpi.now:
+                recount, now = Recount(question), clock.now()
+                for case in await store.open_cases(question):
+                    recount.add(aged(case, now))
+                return recount.counted()
+            return await store.counted(question)
         except TooManyFacts as error:
-            message = "too many facts for figures by several dimensions or parts of hours: narrow from and to"
+            message = (
+                "too many facts for a figure that is not kept ready (docs/kpis.md): narrow from and to, "
+                "or ask by fewer dimensions"
+            )
             raise refuse("from", message, store.facts_per_answer) from error
 
     return router
 
 
-def _answer(question: Question, rows: list[Row], value_of: ValueOf) -> tuple[Point, list[Series]]:
+def _answer(
+    question: Question, counted: Counted, value_of: ValueOf, now: datetime
+) -> tuple[Point, list[Series]]:
     try:
-        return answer(question, rows, value_of, MOST_POINTS)
+        return answer(question, counted, float if question.kpi.now else value_of, now, MOST_POINTS)
     except TooManyPoints as error:
         message = (
             "too many values x periods for one answer: filter, or take a coarser grain or a shorter span"
