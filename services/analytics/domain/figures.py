@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from services.analytics.domain.catalogue import OPENING, Kpi, SpanClock, Statistic
 from services.analytics.domain.periods import Grain
-from services.analytics.domain.rows import seconds_since_epoch
+from services.analytics.domain.rows import Row, seconds_since_epoch
 from services.analytics.domain.spans import NO_TIME_BIN
 from services.analytics.domain.tallies import PAIRS
 
@@ -78,13 +78,33 @@ class Question:
             for part in self.parts
         ]
 
+    def asks_for(self, row: Row) -> bool:
+        """Whether a row lies in the span, and has the labels that are asked for."""
+        begin = BEGINNING if self.kpi.stock else seconds_since_epoch(self.begin)
+        if not begin <= seconds_since_epoch(row.measure.t) < seconds_since_epoch(self.end):
+            return False
+        return all(
+            row.labels.get(name, "") in values for name, values in self.where.items() if name != self.kpi.part
+        )
+
+    def share(self, row: Row, name: str) -> tuple[int, int]:
+        """What a row of the source `name` adds to n, and to the numerator."""
+        kpi, before = self.kpi, row.measure.t < self.begin
+        counters = {f"{name}.{counter}": row.sign * n for counter, n in row.measure.c.items()}
+        if kpi.stock:
+            stock = _weighed(kpi.stock, counters) if before else 0
+            now = {} if before else counters
+            return stock, _weighed(kpi.numerator, now | {OPENING: stock})
+        numerator = _weighed(kpi.numerator, counters)
+        return numerator if kpi.denominator is None else _weighed(kpi.denominator, counters), numerator
+
     @property
     def span(self) -> str:
         """The column of seconds that is asked for; "" for a KPI that is no time."""
         return self.kpi.spans.get(self.clock, "")
 
     @property
-    def share(self) -> int:
+    def rank(self) -> int:
         """The percentile that is asked for; 0 for none. The largest is the hundredth."""
         if self.statistic == "max":
             return 100
@@ -202,7 +222,7 @@ def _point(
         count = _weighed(kpi.numerator, counters)
         return Point(start, count or None, count, count, None, provisional)
     n = _weighed(kpi.denominator, counters)
-    if question.share:
+    if question.rank:
         seconds = None if percentile is None or not n else seconds_of(percentile, value_of)
         return Point(start, seconds, n, None, None, provisional)
     numerator = counters.get(question.span, 0) if kpi.statistics else _weighed(kpi.numerator, counters)

@@ -21,13 +21,12 @@ class Recount:
 
     def __post_init__(self) -> None:
         self._borders = self.question.borders
-        self._end = seconds_since_epoch(self.question.end)
         self._sources = {source.tally: source for source in self.question.sources}
 
     def add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             source = self._sources.get(row.measure.k)
-            if source is not None and self._is_asked_for(row):
+            if source is not None and self.question.asks_for(row):
                 self._count(row, source)
 
     def counted(self) -> Counted:
@@ -35,7 +34,7 @@ class Recount:
         names = [f"{source.name}.{c}" for source in self._sources.values()
                  for c in self.question.kpi.counters[source.name]]  # fmt: skip
         names += [self.question.span] if self.question.span else []
-        share, places = self.question.share, {key: place for place, key in enumerate(keys)}
+        share, places = self.question.rank, {key: place for place, key in enumerate(keys)}
         bins = {
             (places[key], period): percentile(counts, share)
             for (key, period), counts in self._bins.items()
@@ -45,15 +44,6 @@ class Recount:
         if share and whole:
             bins[-1, -1] = percentile(whole, share)
         return Counted(keys, {name: [self._sums[key][name] for key in keys] for name in names}, bins)
-
-    def _is_asked_for(self, row: Row) -> bool:
-        second = seconds_since_epoch(row.measure.t)
-        if not self._borders[0] <= second < self._end:
-            return False
-        part = self.question.kpi.part
-        return all(
-            row.labels.get(name, "") in values for name, values in self.question.where.items() if name != part
-        )
 
     def _count(self, row: Row, source: Source) -> None:
         question, measure = self.question, row.measure

@@ -68,7 +68,7 @@ class FigureStore:
     async def extent(self, kpi: Kpi) -> tuple[datetime, datetime] | None:
         """The whole UTC days that the KPI's counts lie in; None when there are none."""
         days: list[int] = []
-        async with self._snapshot() as session:
+        async with self.snapshot() as session:
             for tally in kpi.tallies:
                 span = {"_id": {"$gte": day_id(tally, (), FIRST_DAY), "$lte": day_id(tally, (), LAST_DAY)}}
                 for order in (1, -1):
@@ -81,19 +81,21 @@ class FigureStore:
             return None
         return EPOCH + timedelta(days=min(days)), EPOCH + timedelta(days=max(days) + 1)
 
-    async def counted(self, question: Question) -> Counted:
-        """The counts that answer the question. Raises TooManyFacts."""
-        async with self._snapshot() as session:
-            await self._words.read(self._database.words, session)
-            words = NewWords(self._words)
-            gathering = Gathering(question, words)
-            plan = planned(question)
-            for source in question.sources:
-                await self._sums(question, source, plan.days, "v", gathering, session)
-                await self._sums(question, source, plan.slots, "h", gathering, session)
-                await self._lines(question, source, plan.lines, gathering, session)
-                await self._pending(question, source, words, gathering, session)
-            return gathering.counted()
+    async def counted(self, question: Question, session: Session | None = None) -> Counted:
+        """The counts that answer the question, as of the session's moment. Raises TooManyFacts."""
+        if session is None:
+            async with self.snapshot() as session:
+                return await self.counted(question, session)
+        await self._words.read(self._database.words, session)
+        words = NewWords(self._words)
+        gathering = Gathering(question, words)
+        plan = planned(question)
+        for source in question.sources:
+            await self._sums(question, source, plan.days, "v", gathering, session)
+            await self._sums(question, source, plan.slots, "h", gathering, session)
+            await self._lines(question, source, plan.lines, gathering, session)
+            await self._pending(question, source, words, gathering, session)
+        return gathering.counted()
 
     async def open_cases(self, question: Question) -> list[CaseFact]:
         """The cases that are open now and were opened in the span. Raises TooManyFacts."""
@@ -188,7 +190,8 @@ class FigureStore:
                 yield segment
 
     @asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[Session]:
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A session in which everything is read as of one moment."""
         with driver_errors():
             session = await self._database.client.start_session(snapshot=True)
             try:
@@ -249,7 +252,7 @@ def _counters(question: Question, source: Source) -> list[str]:
 def _span(question: Question, source: Source) -> list[str]:
     """The span whose percentile is asked for, when the source has it."""
     tally, _, name = question.span.partition(".")
-    return [name] if question.share and tally == source.name and name in TALLIES[source.tally].spans else []
+    return [name] if question.rank and tally == source.name and name in TALLIES[source.tally].spans else []
 
 
 def _fields(prefix: str, by: Sequence[str], counters: Sequence[str]) -> Document:

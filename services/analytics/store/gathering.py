@@ -111,8 +111,8 @@ class Gathering:
         """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
         every = _Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
         zeros = np.zeros_like(every.key)
-        found = _ranked([every.key, every.period], every.bin, every.n, self._question.share)
-        whole = _ranked([zeros, zeros], every.bin, every.n, self._question.share)
+        found = _ranked([every.key, every.period], every.bin, every.n, self._question.rank)
+        whole = _ranked([zeros, zeros], every.bin, every.n, self._question.rank)
         return {**found, ALL: whole[0, 0]} if whole else found
 
 
