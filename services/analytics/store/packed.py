@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.analytics.domain.figures import SLOT
 from services.analytics.domain.rows import Row, seconds_since_epoch
 from services.analytics.domain.tallies import Tally
 
@@ -146,17 +147,49 @@ def netted(table: Table) -> Table:
 
 
 def grouped(keys: Sequence[Numbers]) -> tuple[int, Numbers, Numbers]:
-    """Lines with equal keys belong together: how many groups, each line's group, each group's first line."""
+    """Lines with equal keys belong together: how many groups, each line's group, each group's first line.
+
+    Groups are in the order of their keys. Where all keys together fit 62 bits they are one number, and a
+    table of what occurs takes the place of sorting where they are dense.
+    """
+    key = _as_one(keys)
+    if key is None:
+        return _sorted(keys)
+    if not len(key):
+        return 0, key, key
+    most = int(key.max()) + 1
+    if most > 4 * len(key) + 100_000:
+        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+        return len(first), inverse.astype(np.int64), first.astype(np.int64)
+    first_of = np.full(most, -1, np.int64)
+    first_of[key[::-1]] = np.arange(len(key) - 1, -1, -1)
+    found = np.flatnonzero(first_of >= 0)
+    place = np.empty(most, np.int64)
+    place[found] = np.arange(len(found))
+    return len(found), place[key], first_of[found]
+
+
+def _as_one(keys: Sequence[Numbers]) -> Numbers | None:
+    """The keys as one number, in their order; None where it would not fit."""
+    one, wide = np.zeros(len(keys[0]), np.int64), 1
+    for key in keys if len(one) else ():
+        low, high = int(key.min()), int(key.max())
+        wide *= high - low + 1
+        if wide >= 2**62:
+            return None
+        one = one * (high - low + 1) + (key - low)
+    return one
+
+
+def _sorted(keys: Sequence[Numbers]) -> tuple[int, Numbers, Numbers]:
     order = np.lexsort(tuple(reversed(keys)))
-    new = np.zeros(len(order), bool)
-    if len(order):
-        new[0] = True
+    new = np.ones(len(order), bool)
+    new[1:] = False
     for key in keys:
         ordered = key[order]
         new[1:] |= ordered[1:] != ordered[:-1]
-    group = np.cumsum(new) - 1
     inverse = np.empty(len(order), np.int64)
-    inverse[order] = group
+    inverse[order] = np.cumsum(new) - 1
     return int(new.sum()), inverse, order[new]
 
 
@@ -221,7 +254,8 @@ class Sums:
 
 def _added(table: Table) -> Table:
     """One line per moment, labels and bins; lines of nothing but 0 are left out."""
-    groups, inverse, first = grouped([table.at, *table.codes.values(), *table.bins.values()])
+    slots = table.at // SLOT  # moments of sums are half hours: as their number they are dense
+    groups, inverse, first = grouped([slots, *table.codes.values(), *table.bins.values()])
     sums = {name: summed(column, inverse, groups) for name, column in table.counters.items()}
     lines = Table(
         table.at[first],
