@@ -36,16 +36,34 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--audit", help="Hash chains of all cases, and anchors.")
         ] = False,
         cases: Annotated[bool, typer.Option("--cases", help="Versions of all cases without gaps.")] = False,
+        kpis: Annotated[
+            bool, typer.Option("--kpis", help="Every KPI recomputed from Kafka's log: difference 0.")
+        ] = False,
         data_dir: DataDir = None,
         as_json: AsJson = False,
     ) -> None:
-        """Read every history again; without an option, everything. Exit code 1 when something is wrong."""
-        everything = not (audit or cases)
-        found = run(_verify(data_dir, anchors=audit or everything))
-        if cases and not audit:
-            found["flaws"] = [flaw for flaw in found["flaws"] if flaw["fault"] in _OF_VERSIONS]
+        """Read every history and figure again; without an option, everything. Exit code 1 when something is
+        wrong."""
+        everything = not (audit or cases or kpis)
+        found: dict[str, Any] = {}
+        if everything or audit or cases:
+            found = run(_verify(data_dir, anchors=audit or everything))
+            if cases and not audit:
+                found["flaws"] = [flaw for flaw in found["flaws"] if flaw["fault"] in _OF_VERSIONS]
+        if everything or kpis:
+            found["kpis"] = run(_verify_kpis(data_dir))
         write_json(found) if as_json else _show(found)
-        end(FINDING if found["flaws"] or not all(anchor["holds"] for anchor in found["anchors"]) else OK)
+        end(OK if _holds(found) else FINDING)
+
+
+def _holds(found: dict[str, Any]) -> bool:
+    anchors = all(anchor["holds"] for anchor in found.get("anchors", []))
+    return anchors and not found.get("flaws") and found.get("kpis", {"equal": True})["equal"]
+
+
+async def _verify_kpis(data_dir: Any) -> Any:
+    async with opened(find(data_dir)) as api:
+        return await api.post("analytics", "/v1/recompute-check/all", {"from": "log"})
 
 
 async def _verify(data_dir: Any, *, anchors: bool) -> dict[str, Any]:
@@ -75,6 +93,27 @@ async def _pages(api: Api, path: str) -> list[dict[str, Any]]:
 
 
 def _show(found: dict[str, Any]) -> None:
+    if "flaws" in found:
+        _show_histories(found)
+    if "kpis" in found:
+        _show_kpis(found["kpis"])
+
+
+def _show_kpis(found: dict[str, Any]) -> None:
+    checks = found["items"]
+    line(f"{len({check['kpi'] for check in checks})} KPIs recomputed from the log", "bold")
+    wrong = [check for check in checks if not check["equal"]]
+    if not wrong:
+        line("every figure is what the log says: difference 0", "green")
+        return
+    shown = table("KPI", "by", "difference", "points that differ", right=("difference", "points that differ"))
+    for check in wrong:
+        differing = f"{len(check['differing']):,}"
+        shown.add_row(check["kpi"], ", ".join(check["by"]), f"{check['difference']:,}", differing)
+    out.print(shown)
+
+
+def _show_histories(found: dict[str, Any]) -> None:
     flaws = found["flaws"]
     line(f"{found['entries']:,} entries of {found['cases']:,} cases, {len(found['anchors'])} anchors", "bold")
     for anchor in found["anchors"]:

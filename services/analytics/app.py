@@ -8,7 +8,11 @@ from ddsketch.mapping import LogarithmicMapping
 from fastapi import FastAPI
 
 from services.analytics import api, handlers
+from services.analytics.api.answering import Answers
+from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
+from services.analytics.store.compaction import Compactor
+from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from shared import topics
@@ -25,10 +29,11 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     service = Service.build("analytics", settings, clock or SystemClock())
     facts = FactStore(service.database)
     figures = FigureStore(service.database, settings.facts_per_answer)
+    evidence = EvidenceStore(service.database, settings.facts_per_answer)
     sketch = LogarithmicMapping(RELATIVE_ERROR)
 
     for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(facts)),
+        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key)),
         (topics.ACTIVITY, handlers.on_activity_recorded(facts)),
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
@@ -36,5 +41,9 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
         service.subscribe(topic, handler)
 
     service.prepare.append(facts.prepare)
+    service.background.append(Compactor(service.mongo, service.database).run)
     zone = ZoneInfo(settings.reporting_zone)
-    return create_app(service, [api.routes(figures, service.clock, zone, sketch.value, service.access)])
+    answers = Answers(figures, evidence, service.clock, zone, sketch.value)
+    log = Log(settings.kafka, settings.kafka_security)
+    groups = f"{settings.database_prefix}.analytics."
+    return create_app(service, [api.routes(answers, log, sketch.key, groups, service.access)])

@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
 
 from services.analytics.domain import activity, cases, feedback, targets
-from services.analytics.domain.activity import ActivityFact
-from services.analytics.domain.cases import Known
 from services.analytics.domain.facts import Outcome
-from services.analytics.domain.feedback import FeedbackFact
-from services.analytics.domain.targets import BinOf, TargetFact
+from services.analytics.domain.spans import BinOf
 from services.analytics.store.facts import Changes, FactStore
 from shared.events import (
     ActivityRecorded,
@@ -22,34 +18,31 @@ from shared.events import (
     FeedbackReceived,
     TargetFinished,
 )
-from shared.handler import Batch, Decision, Handler, Refusal
+from shared.handler import Batch, Decision, Handler, Partition, Refusal
 
 E = TypeVar("E", bound=Event)
 L = TypeVar("L")
 
 
 def on_feedback_received(
-    store: FactStore,
-) -> Handler[Batch[FeedbackReceived], dict[UUID, FeedbackFact], Changes]:
-    decide = partial(_decide, feedback.take, lambda event: event.received_at)
+    store: FactStore, bin_of: BinOf
+) -> Handler[Batch[FeedbackReceived], feedback.Known, Changes]:
+    take = partial(feedback.take, bin_of=bin_of)
+    decide = partial(_decide, take, lambda event: event.received_at)
     return Handler(store.load_feedback, decide, store.save)
 
 
-def on_activity_recorded(
-    store: FactStore,
-) -> Handler[Batch[ActivityRecorded], dict[UUID, ActivityFact], Changes]:
+def on_activity_recorded(store: FactStore) -> Handler[Batch[ActivityRecorded], activity.Known, Changes]:
     decide = partial(_decide, activity.take, lambda event: event.received_at)
     return Handler(store.load_activity, decide, store.save)
 
 
-def on_case_changed(store: FactStore) -> Handler[Batch[CaseChanged], Known, Changes]:
+def on_case_changed(store: FactStore) -> Handler[Batch[CaseChanged], cases.Known, Changes]:
     decide = partial(_decide, cases.take, lambda event: event.change.at)
     return Handler(store.load_cases, decide, store.save)
 
 
-def on_target_judged(
-    store: FactStore, bin_of: BinOf
-) -> Handler[Batch[Event], dict[str, TargetFact], Changes]:
+def on_target_judged(store: FactStore, bin_of: BinOf) -> Handler[Batch[Event], targets.Known, Changes]:
     decide = partial(_decide, partial(targets.take, bin_of=bin_of), _judged_at)
     return Handler(store.load_targets, decide, store.save)
 
@@ -69,11 +62,15 @@ def _decide(
         Refusal(records[index].offset, records[index].cause.partition, error)
         for index, error in outcome.refused
     ]
-    writer = min((received.cause.partition for received in records), default=None)
-    changes = Changes(
-        f"{writer.topic}/{writer.partition}" if writer else "",
-        writer.topic if writer else "",
-        max((said_at(received.event) for received in records), default=None),
-        outcome,
-    )
-    return Decision(changes, refused=refused)
+    if not records:
+        return Decision(Changes("", 0, {}, outcome), refused=refused)
+    writer, first = min((received.cause.partition, received.offset) for received in records)
+    seen: dict[str, datetime] = {}
+    for received in records:
+        name, at = _name(received.cause.partition), said_at(received.event)
+        seen[name] = max(seen.get(name, at), at)
+    return Decision(Changes(_name(writer), first, seen, outcome), refused=refused)
+
+
+def _name(partition: Partition) -> str:
+    return f"{partition.topic}/{partition.partition}"

@@ -15,7 +15,7 @@ class AnalyticsSettings(Settings):
     port: int = Field(default=8004, ge=0, le=65535)
     reporting_zone: str = Field(default="UTC", description="IANA time zone where a request names none")
     facts_per_answer: int = Field(
-        default=200_000, ge=1, description="most facts read for one answer that the rollups cannot give"
+        default=2_000_000, ge=1, description="most facts read for one answer that is not kept ready"
     )
 
     @field_validator("reporting_zone")

@@ -3,7 +3,7 @@
 After the real service has run, its work is done again by the fewest calls there are: read ~1000 records,
 decode them, one transaction with the same documents (each once, in its last form, with the same indexes)
 and the fence that keeps the same outgoing records, publish those. Documents are ready dictionaries, so
-reading earlier state, deciding, and building documents are what a stage adds to this. Analytics' rollups
+reading earlier state, deciding, and building documents are what a stage adds to this. Analytics' segments
 are left out: how counts are kept is a decision of the stage.
 """
 

@@ -49,7 +49,7 @@ CONSUMING = (
         (FEEDBACK, ACTIVITY, CASES, SLA),
         (FEEDBACK, ACTIVITY, CASES, SLA),
         (),
-        ("feedback_facts", "activity_facts", "case_facts", "target_facts"),
+        ("feedback_facts", "activity_facts", "case_facts", "target_facts", "joint_facts"),
     ),
 )
 STAGES = (INTAKE, *CONSUMING)

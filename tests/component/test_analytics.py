@@ -13,16 +13,29 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.analytics.api import routes
+from services.analytics.api.answering import Answers
+from services.analytics.api.figures import figure_routes
 from services.analytics.app import build
+from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore
 from shared import problem
+from shared.auth import guarded
 from shared.events import ActivityRecorded, Event
 from shared.requests import Requests
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said
 from tests.support.apps import Running, running_app
-from tests.support.figures import ask, by_key, dropping, recomputed, rollups, send, settings_for, shows
+from tests.support.figures import (
+    ask,
+    by_key,
+    compacted,
+    dropping,
+    kept,
+    recomputed,
+    send,
+    settings_for,
+    shows,
+)
 from tests.support.reading import dead_letters
 from tests.support.servers import Servers
 from tests.support.spine import eventually
@@ -62,12 +75,12 @@ async def test_feedback_counts_once_with_the_department_of_its_case_in_any_order
     from_facts = await eventually(counted, what="40 feedback in two departments")
     assert from_facts["total"]["n"] == 40
     for department, count in wanted.items():
-        from_rollups = await ask(analytics, "feedback_volume", filter=f"department:{department}")
-        assert from_rollups["total"]["value"] == count
+        kept_ready = await ask(analytics, "feedback_volume", filter=f"department:{department}")
+        assert kept_ready["total"]["value"] == count
     volume = await shows(analytics, "case_volume", 30, filter=f"department:{tag}")
     assert volume["as_of"] >= "2019-05-13T12:01:00Z"
     database = analytics.service.database
-    assert await rollups(database, tag) == await recomputed(database, tag)
+    assert await kept(database, tag) == await recomputed(database, tag)
 
 
 async def test_another_content_under_a_known_id_is_dead_lettered_and_the_first_one_stays(
@@ -156,14 +169,15 @@ async def test_the_catalogue_names_every_kpi(analytics: Running) -> None:
 async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics: Running, tag: str) -> None:
     await send(analytics, *(said((tag, n), source=tag) for n in range(3)))
     await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")
+    await compacted(analytics)
     service, app = analytics.service, FastAPI()
     problem.install(app)
     app.add_middleware(Requests)
-    app.include_router(
-        routes(FigureStore(service.database, 2), service.clock, ZoneInfo("UTC"), float, service.access)
-    )
+    figures, evidence = FigureStore(service.database, 2), EvidenceStore(service.database, 2)
+    answers = Answers(figures, evidence, service.clock, ZoneInfo("UTC"), float)
+    app.include_router(figure_routes(answers, guarded(service.access, "kpis:read")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:
-        answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,channel"})
+        answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,tier"})
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert (error["pointer"], error["limit"]) == ("?from", 2)
@@ -173,7 +187,7 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
     ("path", "status", "pointer", "says"),
     [
         ("nothing", 404, "/name", "feedback_volume"),
-        ("nps?by=owner", 422, "?by", "department"),
+        ("nps?by=status", 422, "?by", "department"),
         ("nps?by=kind,channel,tier", 422, "?by", "too many"),
         ("nps?by=kind&by=kind", 422, "?by", "twice"),
         ("nps?filter=kind", 422, "?filter", "DIMENSION:VALUE"),
@@ -207,3 +221,95 @@ async def test_a_plus_that_was_not_encoded_is_understood(analytics: Running) -> 
     figure = await analytics.http.get("/v1/kpis/nps?from=2026-03-02T08:00:00+08:00&to=2026-03-03T00:00:00Z")
     assert figure.status_code == 200, figure.text
     assert figure.json()["total"]["start"] == "2026-03-02T00:00:00Z"
+
+
+async def every_record(analytics: Running, name: str, **given: Any) -> list[Any]:
+    """All pages of the records behind a figure."""
+    found, after = [], {}
+    while True:
+        page = await ask(analytics, f"{name}/records", limit=3, **given, **after)
+        found += page["items"]
+        if page["next"] is None:
+            return found
+        after = {"cursor": page["next"]}
+
+
+async def test_the_records_behind_a_figure_are_as_many_as_it_says(analytics: Running, tag: str) -> None:
+    names = [(tag, n) for n in range(10)]
+    told: list[Event] = [
+        said(name, source=tag, at=NOON + timedelta(hours=7 * n), rating=rating("nps", n, 0, 10))
+        for n, name in enumerate(names)
+    ]
+    await send(analytics, *told, *(case_changed(name, about=(name,), department=tag) for name in names[:4]))
+    await shows(analytics, "nps", 4, filter=f"department:{tag}")
+    await shows(analytics, "nps", 10, filter=f"source:{tag}")
+    for where, count in ((f"department:{tag}", 4), (f"source:{tag}", 10)):
+        records = await every_record(analytics, "nps", filter=where, **MAY)
+        assert len(records) == len({one["id"] for one in records}) == count
+        assert [one["at"] for one in records] == sorted(one["at"] for one in records)
+        figure = await ask(analytics, "nps", filter=where, **MAY)
+        assert sum(one["n"] for one in records) == figure["total"]["n"]
+        assert sum(one["numerator"] for one in records) == figure["total"]["numerator"]
+
+
+async def test_a_cursor_of_another_list_or_a_tampered_one_is_refused(analytics: Running, tag: str) -> None:
+    await send(analytics, *(said((tag, n), source=tag) for n in range(3)))
+    await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")
+    where = {"filter": f"source:{tag}"} | {"from": "2019-05-01", "to": "2019-06-01"}
+    path = "/v1/kpis/feedback_volume/records"
+    cursor = (await analytics.http.get(path, params={**where, "limit": 1})).json()["next"]
+    for given in ({**where, "cursor": cursor[:-4] + "AAAA"}, {**where, "cursor": "x"}, {"cursor": cursor}):
+        answer = await analytics.http.get(path, params=given)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?cursor")
+    assert (await analytics.http.get(path, params={**where, "cursor": cursor})).status_code == 200
+
+
+@pytest.mark.parametrize("source", ["facts", "log"])
+async def test_a_figure_recomputed_is_the_one_that_is_served(
+    analytics: Running, tag: str, source: str
+) -> None:
+    events = [said((tag, n), source=tag, at=NOON + timedelta(hours=n)) for n in range(20)]
+    await send(analytics, *events, *events[:5])
+    await shows(analytics, "feedback_volume", 20, filter=f"source:{tag}")
+    asked = {"from": "2019-05-01", "to": "2019-06-01", "grain": "day", "by": ["source"]}
+    body = {"kpi": "feedback_volume", "from": source, "query": asked}
+    answer = await analytics.http.post("/v1/recompute-check", json=body)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["equal"], found["difference"], found["differing"]) == (True, 0, [])
+    assert found["served"]["total"]["n"] >= 20
+
+    database = analytics.service.database
+    fact = await database.feedback_facts.find_one({"_id": events[0].id})
+    assert fact is not None
+    if source == "facts":
+        await database.feedback_facts.delete_one({"_id": fact["_id"]})
+        lost = (await analytics.http.post("/v1/recompute-check", json=body)).json()
+        await database.feedback_facts.insert_one(fact)
+        assert (lost["equal"], lost["difference"]) == (False, -1)
+        assert [one["key"] for one in lost["differing"]] == [{"source": tag}]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"kpi": "nps", "from": "memory"}, "/from"),
+        ({"kpi": "nps", "sql": "x"}, "/sql"),
+        ({"kpi": "nps", "query": {"by": ["status"]}}, "?by"),
+        ({"kpi": "backlog_age"}, "?kpi"),
+        ({"kpi": "nothing"}, "/name"),
+    ],
+)
+async def test_a_check_that_does_not_fit_is_refused(analytics: Running, body: Any, pointer: str) -> None:
+    answer = await analytics.http.post("/v1/recompute-check", json=body)
+    assert answer.status_code in (404, 422), answer.text
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+async def test_every_kpi_is_what_the_log_says(analytics: Running) -> None:
+    for source in ("facts", "log"):
+        answer = await analytics.http.post("/v1/recompute-check/all", json={"from": source})
+        assert answer.status_code == 200, answer.text
+        assert [one for one in answer.json()["items"] if not one["equal"]] == []
+        counted = {one["kpi"] for one in answer.json()["items"] if one["n"]}
+        assert counted >= {"feedback_volume", "nps", "case_volume", "sla_attainment", "first_response_time"}

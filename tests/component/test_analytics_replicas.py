@@ -13,7 +13,7 @@ from shared.events import Event
 from tests.support.analytics import case_changed
 from tests.support.analytics import feedback as said
 from tests.support.apps import Running, running_app
-from tests.support.figures import ask, dropping, recomputed, rollups, send, settings_for, shows
+from tests.support.figures import ask, dropping, kept, recomputed, send, settings_for, shows
 from tests.support.servers import Servers
 from tests.support.spine import eventually
 
@@ -35,7 +35,7 @@ async def test_two_replicas_count_every_feedback_once_through_a_rebalance(server
                 assert (await ask(one, "feedback_volume", filter=f"source:{tag}"))["total"]["n"] == 300
             database = one.service.database
             assert await database.feedback_facts.count_documents({"d.source": tag}) == 300
-            assert await rollups(database, tag) == await recomputed(database, tag)
+            assert await kept(database, tag) == await recomputed(database, tag)
 
 
 async def _feed(analytics: Running, events: list[Event]) -> None:

@@ -136,6 +136,27 @@ async def test_figures_are_those_of_ones_departments(analytics: Running, of_tag:
         assert by_key(await figure("case_volume", by="department"), "department") == {TAG: 3}
 
 
+@BOUND
+async def test_records_and_recomputed_figures_are_those_of_ones_departments(
+    analytics: Running, of_tag: Callers, cell: Cell
+) -> None:
+    by, own = of_tag[cell.role], cell.said == "theirs"
+    of_other = {"filter": f"department:{TAG}.b"}
+    for name in ("case_volume", "feedback_volume"):
+        path = f"/v1/kpis/{name}/records"
+        mine = await analytics.http.get(path, headers=by, params=MAY | {"filter": f"department:{TAG}"})
+        other = await analytics.http.get(path, headers=by, params=MAY | of_other)
+        assert (len(mine.json()["items"]), len(other.json()["items"])) == (3, 0 if own else 2)
+    for source in ("facts", "log"):
+        query = MAY | {"by": ["department"], "filter": [f"department:{TAG}", f"department:{TAG}.b"]}
+        body = {"kpi": "case_volume", "from": source, "query": query}
+        found = (await analytics.http.post("/v1/recompute-check", headers=by, json=body)).json()
+        assert found["equal"] is True
+        assert by_key(found["recomputed"], "department") == {TAG: 3} | ({} if own else {f"{TAG}.b": 2})
+    every = await analytics.http.post("/v1/recompute-check/all", headers=by, json={"query": MAY})
+    assert every.status_code == (403 if own else 200), "some KPIs are not counted by department"
+
+
 def test_a_figure_that_is_not_counted_by_department_is_for_those_who_see_all() -> None:
     together = replace(KPIS["nps"], dimensions=("channel",))
     wanted = asked(together, Parameters.model_validate({}), ZoneInfo("UTC"))

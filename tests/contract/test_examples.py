@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from services.analytics.domain.cases import Known as KnownToAnalytics
+from services.analytics.domain import activity, cases, feedback, targets
 from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import CaseFile
 from services.routing.domain.roster import roster
@@ -31,13 +31,13 @@ NAMES = {"minimal", "full.zh", "full.en", "unknown-fields"}
 POLICY = load_policy(DEMO_POLICY)
 NOTHING_STORED: dict[tuple[str, str], Any] = {
     ("cqm.feedback.v1", "routing"): (KnownToRouting({}, []), POLICY),
-    ("cqm.feedback.v1", "analytics"): {},
-    ("cqm.activity.v1", "analytics"): {},
+    ("cqm.feedback.v1", "analytics"): feedback.Known({}, {}),
+    ("cqm.activity.v1", "analytics"): activity.Known({}, {}),
     ("cqm.assignments.v1", "routing"): ([], POLICY),
     ("cqm.cases.v1", "sla"): {},
-    ("cqm.cases.v1", "analytics"): KnownToAnalytics({}, {}),
+    ("cqm.cases.v1", "analytics"): cases.Known({}, {}, {}),
     ("cqm.sla.v1", "routing"): {},
-    ("cqm.sla.v1", "analytics"): {},
+    ("cqm.sla.v1", "analytics"): targets.Known({}, {}),
 }
 FED = [
     pytest.param(example, consumer, id=f"{consumer}-{example.type}-{example.name}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +10,13 @@ from uuid import uuid4
 
 import msgspec
 
-from services.analytics.domain.rollups import Deltas, Fact, RollupKey, correct, without_zeros
+from services.analytics.domain.figures import SLOT
+from services.analytics.domain.rows import DAY, Fact, rows, seconds_since_epoch
+from services.analytics.domain.tallies import COLLECTIONS, TALLIES, Tally
 from services.analytics.settings import AnalyticsSettings
+from services.analytics.store.compaction import Compactor
+from services.analytics.store.packed import WEIGHT, Table, unpack
+from services.analytics.store.places import day_of_key
 from shared.codec import Outgoing, encode
 from shared.events import Event
 from shared.mongo import Database, Mongo
@@ -21,7 +25,8 @@ from tests.support.apps import Running
 from tests.support.servers import Servers
 from tests.support.spine import eventually
 
-FACTS = ("feedback_facts", "activity_facts", "case_facts", "target_facts")
+Sums = dict[tuple[str, str, str, int, str], int]
+"""Amounts by tally, dimension, value, half hour (since 1970) and counter."""
 
 
 @asynccontextmanager
@@ -70,20 +75,52 @@ def by_key(figure: Any, dimension: str) -> dict[str, int]:
     return {one["key"][dimension]: sum(p["n"] for p in one["points"]) for one in figure["series"]}
 
 
-async def rollups(database: Database, tag: str) -> Deltas:
-    """What the rollups say of the values that begin with the tag, over all slots."""
-    sums: defaultdict[RollupKey, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    async for one in database.rollups.find({"_id.v": {"$regex": f"^{re.escape(tag)}"}}):
-        key = one["_id"]
-        for name, amount in one["c"].items():
-            sums[RollupKey(key["k"], key["p"], key["d"], key["h"], key["v"])][name] += amount
-    return without_zeros(dict(sums))
+async def compacted(analytics: Running) -> None:
+    """Returns when no segment is left."""
+    compactor = Compactor(analytics.service.mongo, analytics.service.database)
+
+    async def none_left() -> bool:
+        await compactor.compact()
+        return await analytics.service.database.segments.find_one({}) is None
+
+    await eventually(none_left, what="no segment left")
 
 
-async def recomputed(database: Database, tag: str) -> Deltas:
+async def kept(database: Database, tag: str) -> Sums:
+    """What days and segments together say of the values that begin with the tag, by each dimension."""
+    words = {name: [] for tally in TALLIES.values() for name in tally.dimensions}
+    async for one in database.words.find().sort("_id", 1):
+        words[one["d"]] += one["v"]
+    sums: Counter[Any] = Counter()
+    async for day in database.days.find():
+        tally, by = day["_id"].split("/")[:2]
+        if by and "|" not in by:
+            begin = day_of_key(day["_id"]) * DAY
+            table = unpack(day["h"]["l"], begin, [by], TALLIES[tally].counters, ())
+            _add(sums, TALLIES[tally], by, table, words[by])
+    async for segment in database.segments.find():
+        for name, share in segment["t"].items():
+            for by in TALLIES[name].dimensions:
+                table = unpack(share, 0, [by], (*TALLIES[name].counters, WEIGHT), ())
+                _add(sums, TALLIES[name], by, table, share["k"][by])
+    return {key: amount for key, amount in sums.items() if amount and key[2].startswith(tag)}
+
+
+def _add(sums: Counter[Any], tally: Tally, by: str, table: Table, words: list[str]) -> None:
+    for name in tally.counters:
+        for at, code, amount in zip(table.at, table.codes[by], table.counters[name], strict=True):
+            sums[tally.name, by, words[int(code)], int(at) // SLOT, name] += int(amount)
+
+
+async def recomputed(database: Database, tag: str) -> Sums:
     """The same, counted anew from the facts."""
-    sums: Deltas = {}
-    for collection in FACTS:
+    sums: Counter[Any] = Counter()
+    for collection in COLLECTIONS:
         async for document in database[collection].find():
-            correct(sums, None, msgspec.convert(document, Fact))
-    return without_zeros({key: counters for key, counters in sums.items() if key.value.startswith(tag)})
+            for row in rows(msgspec.convert(document, Fact)):
+                measure = row.measure
+                slot = seconds_since_epoch(measure.t) // SLOT
+                for by in TALLIES[measure.k].dimensions:
+                    for name, amount in measure.c.items():
+                        sums[measure.k, by, row.labels.get(by, ""), slot, name] += amount
+    return {key: amount for key, amount in sums.items() if amount and key[2].startswith(tag)}

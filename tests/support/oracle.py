@@ -13,8 +13,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.analytics.domain.rollups import Deltas
-
 
 class SeenCase(NamedTuple):
     """A case of routing: `weight` is what its priority weighs while it is open and has an owner, else 0."""
@@ -70,8 +68,8 @@ class Seen:
     kept_steps: list[UUID] = field(default_factory=list)
     obeyed: list[UUID] = field(default_factory=list)
     pools: dict[tuple[str, str], int] = field(default_factory=dict)
-    rollups: Deltas = field(default_factory=dict)
-    recomputed: Deltas = field(default_factory=dict)
+    kept: dict[Any, int] = field(default_factory=dict)
+    recomputed: dict[Any, int] = field(default_factory=dict)
     dead_letters: list[str] = field(default_factory=list)
     unsaid: int = 0
 
@@ -161,10 +159,8 @@ def _loads(seen: Seen) -> Iterator[str]:
 
 
 def _figures(seen: Seen) -> Iterator[str]:
-    wrong = {
-        key for key in seen.rollups | seen.recomputed if seen.rollups.get(key) != seen.recomputed.get(key)
-    }
-    yield from _differ("rollup that differs from its facts", wrong)
+    wrong = {key for key in seen.kept | seen.recomputed if seen.kept.get(key) != seen.recomputed.get(key)}
+    yield from _differ("count that differs from its facts", wrong)
 
 
 def _rest(seen: Seen) -> Iterator[str]:

@@ -18,7 +18,7 @@ from shared.events import CaseChanged, EscalationRaised, TargetBreached, TargetF
 from shared.mongo import Document, Mongo
 from shared.policy import Policy
 from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, SLA, TOPICS, Topic
-from tests.support.figures import recomputed, rollups
+from tests.support.figures import kept, recomputed
 from tests.support.load import Load
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told
 from tests.support.reading import fences
@@ -136,7 +136,7 @@ class Witness:
         facts = analytics.feedback_facts.find({"said": {"$ne": None}}, {"_id": 1})
         seen.facts = {d["_id"] async for d in facts}
         seen.case_facts = {d["_id"]: d["version"] async for d in analytics.case_facts.find()}
-        seen.rollups, seen.recomputed = await rollups(analytics, ""), await recomputed(analytics, "")
+        seen.kept, seen.recomputed = await kept(analytics, ""), await recomputed(analytics, "")
 
     async def _log(self, seen: Seen) -> None:
         async for record in self._records(await self.ends()):

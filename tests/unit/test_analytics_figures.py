@@ -11,13 +11,17 @@ import pytest
 from ddsketch.mapping import LogarithmicMapping
 
 from services.analytics.domain.catalogue import KPIS
-from services.analytics.domain.figures import Point, Question, Row, TooManyPoints, answer
-from services.analytics.domain.periods import Grain, TooManyPeriods, seconds_since_epoch, starts
-from services.analytics.domain.targets import seconds_bin
+from services.analytics.domain.figures import Counted, Point, Question, TooManyPoints, answer
+from services.analytics.domain.periods import Grain, TooManyPeriods, starts
+from services.analytics.domain.recompute import Recount
+from services.analytics.domain.rows import Measure, Row, seconds_since_epoch
+from services.analytics.domain.spans import span
+from services.analytics.store.figures import Plan, planned
 
 SKETCH = LogarithmicMapping(0.01)
 NEW_YORK = ZoneInfo("America/New_York")
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
+DAY = seconds_since_epoch(BEGIN) // 86_400
 
 
 def at(text: str) -> datetime:
@@ -34,20 +38,32 @@ def question(name: str, *, days: int = 1, grain: Grain = "all", **given: Any) ->
     return Question(KPIS[name], BEGIN, end, grain, zone, starts(BEGIN, end, grain, zone, 1000), **given)
 
 
-def row(counters: dict[str, int], key: tuple[str, ...] = (), hour: int = 0) -> Row:
-    return Row(seconds_since_epoch(BEGIN) + 3600 * hour, key, counters)
+def row(counters: dict[str, int], key: str = "", hour: int = 0) -> Row:
+    """A row of one tally, whose counters are written as in the catalogue; `key` is its channel."""
+    tally = {name.partition(".")[0] for name in counters}.pop()
+    at = BEGIN + timedelta(hours=hour)
+    amounts = {name.partition(".")[2]: n for name, n in counters.items()}
+    return Row(1, Measure(PARTS.get(tally, tally), at, amounts), {"channel": key})
+
+
+PARTS = {"judged": "judged_update"}
+
+
+def recounted(asked: Question, *rows: Row) -> Counted:
+    recount = Recount(asked)
+    recount.add(rows)
+    return recount.counted()
 
 
 def total(asked: Question, *rows: Row) -> Point:
-    return answer(asked, rows, SKETCH.value, 1000)[0]
+    return answer(asked, recounted(asked, *rows), SKETCH.value, BEGIN, 1000)[0]
 
 
-def spans(*seconds: int) -> Row:
-    counters: dict[str, int] = {"n": len(seconds), "business": sum(seconds)}
-    for one in seconds:
-        name = f"business:{seconds_bin(one, SKETCH.key)}"
-        counters[name] = counters.get(name, 0) + 1
-    return row(counters)
+def spans(*seconds: int) -> list[Row]:
+    return [
+        Row(1, Measure("answered", BEGIN, {"n": 1}, {"business": span(one, SKETCH.key)}), {})
+        for one in seconds
+    ]
 
 
 def test_days_have_23_and_25_hours_where_the_clock_changes() -> None:
@@ -100,40 +116,68 @@ def test_a_list_of_periods_that_is_too_long_is_refused_before_it_is_made() -> No
 
 
 @pytest.mark.parametrize(
-    ("grain", "zone", "begin", "in_rollups"),
+    ("grain", "zone", "begin", "plan"),
     [
-        ("day", "America/New_York", BEGIN, True),
-        ("day", "Asia/Kolkata", BEGIN, False),
-        ("all", "Asia/Kolkata", BEGIN, True),
-        ("all", "UTC", BEGIN + timedelta(minutes=30), False),
-        ("all", "UTC", BEGIN + timedelta(microseconds=1), False),
+        ("all", "Asia/Kolkata", BEGIN, ([(DAY, DAY + 2)], [], [])),
+        ("day", "UTC", BEGIN, ([(DAY, DAY + 2)], [], [])),
+        ("day", "America/New_York", BEGIN, ([], [(DAY, DAY + 2)], [])),
+        ("day", "Asia/Kolkata", BEGIN, ([], [(DAY, DAY + 2)], [])),
+        ("day", "Asia/Kathmandu", BEGIN, ([], [], [(DAY, DAY + 2)])),
+        ("all", "UTC", BEGIN + timedelta(minutes=30), ([(DAY + 1, DAY + 2)], [(DAY, DAY)], [])),
+        ("all", "UTC", BEGIN + timedelta(seconds=1), ([(DAY + 1, DAY + 2)], [], [(DAY, DAY)])),
     ],
 )
-def test_rollups_answer_whole_utc_hours_only(
-    grain: Grain, zone: str, begin: datetime, in_rollups: bool
+def test_a_day_is_read_as_coarsely_as_its_borders_allow(
+    grain: Grain, zone: str, begin: datetime, plan: tuple[Any, Any, Any]
 ) -> None:
-    end, where = BEGIN + timedelta(days=3), ZoneInfo(zone)
+    end, where = datetime(2026, 3, 5, tzinfo=UTC), ZoneInfo(zone)
     asked = Question(KPIS["nps"], begin, end, grain, where, starts(begin, end, grain, where, 99))
-    assert asked.in_rollups is in_rollups
+    assert planned(asked) == Plan(*plan)
 
 
-def test_rollups_know_one_dimension_and_the_target_beside_it() -> None:
+def test_one_dimension_and_the_listed_pairs_are_kept_ready_and_the_target_beside_them() -> None:
     one = question("sla_attainment", by=("department", "target"), where={"department": ("a",)})
-    assert one.in_rollups
-    assert not question("nps", by=("channel",), where={"kind": ("survey",)}).in_rollups
+    assert one.is_kept_ready
+    assert question("nps", by=("kind",), where={"channel": ("web",)}).is_kept_ready
+    assert not question("nps", by=("channel",), where={"tier": ("gold",)}).is_kept_ready
     assert question("sla_attainment", where={"target": ("update",)}).parts == ("update",)
+
+
+def test_scales_of_effort_are_never_mixed() -> None:
+    assert question("ces").parts == ("1-7",)
+    assert question("ces", by=("scale",)).parts == ("1-7", "1-5", "1-10", "0-10")
+
+
+def test_a_rate_of_a_stock_divides_by_what_was_there_at_the_start_of_each_period() -> None:
+    joined, lost = {"customers.joined": [[10, 2, 0]]}, {"customers.lost": [[1, 3, 2]]}
+    asked = question("churn_rate", days=2, grain="day")
+    whole, series = answer(asked, Counted([()], joined | lost), float, BEGIN, 99)
+    assert [(p.numerator, p.n) for p in series[0].points] == [(3, 9), (2, 8)]
+    assert (whole.numerator, whole.n) == (5, 9)
+    sums = {"customers.joined": [[10, 2]], "customers.lost": [[1, 3]]}
+    kept, _ = answer(question("retention_rate"), Counted([()], sums), float, BEGIN, 99)
+    assert (kept.numerator, kept.n) == (6, 9)
+
+
+def test_a_figure_is_provisional_until_its_days_have_passed() -> None:
+    asked = question("reopen_rate")
+    for days, provisional in ((30, True), (31, False)):
+        now = BEGIN + timedelta(days=days)
+        assert answer(asked, Counted([], {}), float, now, 99)[0].provisional is provisional
 
 
 def test_nps_is_promoters_less_detractors_in_points() -> None:
     found = total(
-        question("nps"), row({"answered": 4, "promoters": 3}), row({"answered": 1, "detractors": 1})
+        question("nps"),
+        row({"feedback.nps": 4, "feedback.promoters": 3}),
+        row({"feedback.nps": 1, "feedback.detractors": 1}),
     )
     assert (found.value, found.n, found.numerator, found.denominator) == (40.0, 5, 2, 5)
 
 
 def test_a_ratio_is_met_over_judged_and_a_count_has_no_denominator() -> None:
-    assert total(question("sla_attainment"), row({"met": 3, "breached": 1})).value == 0.75
-    found = total(question("feedback_volume"), row({"n": 2}), row({"n": 3}, hour=5))
+    assert total(question("sla_attainment"), row({"judged.met": 3, "judged.breached": 1})).value == 0.75
+    found = total(question("feedback_volume"), row({"feedback.n": 2}), row({"feedback.n": 3}, hour=5))
     assert (found.value, found.n, found.numerator, found.denominator) == (5, 5, 5, None)
 
 
@@ -146,32 +190,38 @@ def test_every_figure_is_null_at_n_0(name: str) -> None:
 def test_percentiles_are_the_nearest_rank_to_1_percent() -> None:
     values = [0, 1, 2, 30, 600, 3600, 7200, 86_400, 864_000, 5_000_000]
     for statistic, exact in (("p50", 600), ("p90", 864_000), ("p99", 5_000_000)):
-        found = total(question("first_response_time", statistic=statistic), spans(*values))
+        found = total(question("first_response_time", statistic=statistic), *spans(*values))
         assert found.value == pytest.approx(exact, rel=0.011)
         assert (found.n, found.numerator, found.denominator) == (10, None, None)
-    assert total(question("first_response_time"), spans(0, 0, 5)).value == 0
+    assert total(question("first_response_time"), *spans(0, 0, 5)).value == 0
 
 
 def test_the_mean_is_exact() -> None:
-    found = total(question("first_response_time", statistic="mean"), spans(1, 2, 4))
+    found = total(question("first_response_time", statistic="mean"), *spans(1, 2, 4))
     assert (found.value, found.numerator, found.denominator) == (7 / 3, 7, 3)
 
 
 def test_empty_periods_stand_in_the_series_and_values_without_counts_do_not() -> None:
     asked = question("feedback_volume", days=3, grain="day", by=("channel",))
-    rows = [row({"n": 1}, ("web",)), row({"n": 4}, ("phone",), hour=49), row({"n": 0}, ("app",))]
-    _, series = answer(asked, rows, SKETCH.value, 1000)
+    rows = [row({"feedback.n": 1}, "web"), row({"feedback.n": 4}, "phone", 49), row({"feedback.n": 0}, "app")]
+    _, series = answer(asked, recounted(asked, *rows), SKETCH.value, BEGIN, 1000)
     assert [one.key for one in series] == [{"channel": "phone"}, {"channel": "web"}]
     assert [point.n for point in series[0].points] == [0, 0, 4]
     assert [point.value for point in series[1].points] == [1, None, None]
 
 
 def test_a_figure_without_dimensions_has_one_series_even_when_nothing_was_counted() -> None:
-    _, series = answer(question("csat", days=2, grain="day"), [], SKETCH.value, 1000)
+    _, series = answer(question("csat", days=2, grain="day"), Counted([], {}), SKETCH.value, BEGIN, 1000)
     assert [(one.key, len(one.points)) for one in series] == [({}, 2)]
 
 
 def test_values_times_periods_are_bounded() -> None:
     asked = question("feedback_volume", days=3, grain="day", by=("channel",))
     with pytest.raises(TooManyPoints):
-        answer(asked, [row({"n": 1}, (str(n),)) for n in range(4)], SKETCH.value, 11)
+        answer(
+            asked,
+            recounted(asked, *(row({"feedback.n": 1}, str(n)) for n in range(4))),
+            SKETCH.value,
+            BEGIN,
+            11,
+        )

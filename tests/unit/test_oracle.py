@@ -8,11 +8,10 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from services.analytics.domain.rollups import RollupKey
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told, violations
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-KEY = RollupKey("case_volume", "", "", 492_000, "")
+KEY = ("opened", "department", "service", 984_000, "n")
 
 
 def an_id(name: str) -> UUID:
@@ -47,8 +46,8 @@ def clean() -> Seen:
         kept_steps=[an_id("step")],
         obeyed=[an_id("step")],
         pools={("logistics", "chen"): 3, ("logistics", "zhao"): 0},
-        rollups={KEY: {"n": 1}},
-        recomputed={KEY: {"n": 1}},
+        kept={KEY: 1},
+        recomputed={KEY: 1},
     )
 
 
@@ -84,7 +83,7 @@ PLANTED: dict[str, Callable[[Seen], object]] = {
     "verdicts: different events": lambda seen: seen.finished.append(Told(OTHER, (CASE, "first_response", 0))),
     "the load of": lambda seen: seen.pools.update({("logistics", "chen"): 6}),
     "its open cases weigh 0": lambda seen: seen.pools.update({("logistics", "zhao"): 1}),
-    "rollup that differs": lambda seen: seen.rollups.update({KEY: {"n": 2}}),
+    "count that differs": lambda seen: seen.kept.update({KEY: 2}),
     "dead letter": lambda seen: seen.dead_letters.append("why"),
     "never said": lambda seen: setattr(seen, "unsaid", 1),
 }

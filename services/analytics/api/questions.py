@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 
 from services.analytics.domain.catalogue import CLOCKS, KPIS, STATISTICS, Kpi, SpanClock, Statistic
-from services.analytics.domain.figures import QUARTER, Question
-from services.analytics.domain.periods import Grain, TooManyPeriods, seconds_since_epoch, starts
-from services.analytics.domain.rollups import PART
+from services.analytics.domain.figures import Question
+from services.analytics.domain.periods import Grain, TooManyPeriods, starts
 from shared.permission import narrowed, visible_departments
 from shared.principal import Principal
 from shared.problem import Fault, Problem
@@ -39,6 +38,9 @@ class Parameters(BaseModel):
     clock: SpanClock | None = Field(None, description="of times only; business without it")
     target: Literal["first_response", "update", "resolution"] | None = Field(
         None, description="of sla_attainment only"
+    )
+    scale: Literal["1-7", "1-5", "1-10", "0-10"] | None = Field(
+        None, description="of ces and ces_easy_share only; 1-7 without it"
     )
 
 
@@ -76,9 +78,6 @@ class Asked:
         except TooManyPeriods as error:
             message = "too many points between from and to: take a coarser grain or a shorter span"
             raise refuse("grain", message, MOST_POINTS) from error
-        if any(seconds_since_epoch(moment) % QUARTER for moment in moments[1:]):
-            message = "its offset from UTC at that time is not a whole number of quarters of an hour"
-            raise refuse("zone", message)
         return Question(
             self.kpi, begin, end, self.grain, self.zone, moments,
             self.by, self.where, self.statistic, self.clock,
@@ -96,11 +95,16 @@ def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
     for name, value in (("stat", given.stat), ("clock", given.clock)):
         if value is not None and not kpi.statistics:
             raise refuse(name, f"{kpi.name} is not a time: it has no {name}")
+    if given.stat is not None and given.stat not in kpi.statistics:
+        raise refuse("stat", f"allowed: {', '.join(kpi.statistics)}")
+    if given.clock is not None and given.clock not in kpi.clocks:
+        raise refuse("clock", f"allowed: {', '.join(kpi.clocks)}")
     where = _filters(kpi, given.filter)
-    if given.target is not None:
-        if PART not in kpi.dimensions:
-            raise refuse(PART, f"{kpi.name} is not counted by target")
-        where[PART] = tuple(value for value in where.get(PART, (given.target,)) if value == given.target)
+    for part, wanted in (("target", given.target), ("scale", given.scale)):
+        if wanted is not None:
+            if part != kpi.part:
+                raise refuse(part, f"{kpi.name} is not counted by {part}")
+            where[part] = tuple(value for value in where.get(part, (wanted,)) if value == wanted)
     return Asked(
         kpi=kpi,
         begin=_moment("from", given.from_, zone),
@@ -110,7 +114,7 @@ def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
         by=_dimensions(kpi, given.by),
         where=where,
         statistic=given.stat or STATISTICS[0],
-        clock=given.clock or CLOCKS[0],
+        clock=given.clock or (kpi.clocks or CLOCKS)[0],
     )
 
 
@@ -144,6 +148,8 @@ def _moment(parameter: str, text: str | None, zone: ZoneInfo) -> datetime | None
     except (ValueError, OverflowError) as error:
         message = "must be RFC 3339 with an offset (2026-03-02T09:00:00+08:00) or a date (2026-03-02)"
         raise refuse(parameter, message) from error
+    if moment.microsecond:
+        raise refuse(parameter, "must be a whole second")
     if not _EARLIEST <= moment <= _LATEST:
         raise refuse(parameter, "must lie in the years 1900 to 2199")
     return moment

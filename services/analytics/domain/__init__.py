@@ -1,5 +1,7 @@
 """What the figures mean, as pure functions: events to facts, facts to counts, counts to figures.
 
-catalogue.py  what each KPI is           feedback.py, activity.py, cases.py, targets.py  one topic each
-rollups.py    a fact's count, and deltas  periods.py, figures.py  hours to points of a series
+catalogue.py, definitions.py   what each KPI is      feedback.py, activity.py, cases.py, targets.py   topics
+tallies.py   what is counted, by which dimensions    joints.py   what several events say together
+rows.py      what a fact counts, and corrections     periods.py, figures.py   counts to points of a series
+recompute.py a figure counted anew from facts
 """

@@ -1,124 +1,234 @@
-"""Case facts: one per case, always that of its highest version; and the word of cases about feedback."""
+"""Case facts: one per case, always that of its highest version; and the word of cases about feedback.
+
+What sla says about a case (that it was escalated) is in the same document; either side may come first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from msgspec import field
+from msgspec import Struct, field, structs
 
-from services.analytics.domain import feedback
+from services.analytics.domain import feedback, joints
 from services.analytics.domain.facts import Outcome
 from services.analytics.domain.feedback import FeedbackFact, Link
-from services.analytics.domain.rollups import Fact, Measure, correct
+from services.analytics.domain.joints import JointFact, Part, Told
+from services.analytics.domain.rows import Fact, Measure, Row, correct
+from services.analytics.domain.tallies import CASE_FACTS
 from shared.events import Case, CaseChanged, Status
 
-COLLECTION = "case_facts"
+COLLECTION = CASE_FACTS
 DONE: frozenset[Status] = frozenset({"resolved", "closed", "merged", "cancelled"})
+PAUSED: frozenset[Status] = frozenset({"pending_customer", "pending_internal"})
+REOPENED_WITHIN = timedelta(days=30)
 
 
-class CaseFact(Fact, frozen=True, kw_only=True):
-    """A case as figures need it; nothing that names a person."""
+class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The case as of its highest version; nothing that names a person."""
 
-    id: UUID = field(name="_id")
     version: int
     reference: str
     status: Status
-    owner: str
-    customer_id: str
-    feedback_ids: tuple[UUID, ...]
-    cause_code: str
-    reopened: int
+    labels: dict[str, str]
+    customer_id: str = ""
+    feedback_ids: tuple[UUID, ...] = ()
+    cause_code: str = ""
     opened_at: datetime
-    first_reply_at: datetime | None
-    resolved_at: datetime | None
-    closed_at: datetime | None
+    first_reply_at: datetime | None = None
+    resolved_at: datetime | None = None
+    reopened_at: datetime | None = None
+    closed_at: datetime | None = None
+    satisfied: bool | None = None
 
     @property
     def link(self) -> Link:
         """What the case says about each feedback that it lists."""
-        return Link(self.d["department"], self.d["category"], self.status == "merged")
+        labels = self.labels
+        return Link(
+            labels["department"], labels["category"], self.status == "merged",
+            labels["owner"], labels["priority"], labels["severity"],
+        )  # fmt: skip
+
+
+class CaseFact(Fact, frozen=True, kw_only=True):
+    """`state` is None while only sla has spoken of the case; `transfers` are versions, `open` for an index.
+
+    A transfer is seen in its own event only, so late older versions still add theirs.
+    """
+
+    id: UUID = field(name="_id")
+    state: State | None = None
+    transfers: tuple[int, ...] = ()
+    escalated: bool = False
+    open: bool = False
+
+    @property
+    def version(self) -> int:
+        return self.state.version if self.state else 0
 
 
 class Known(NamedTuple):
-    """What is stored about the cases of a batch, and about the feedback that it touches."""
+    """What is stored about the cases of a batch, and about the feedback and joints that they touch."""
 
     cases: Mapping[UUID, CaseFact]
     feedback: Mapping[UUID, FeedbackFact]
+    joints: Mapping[str, JointFact]
 
 
 def newest(events: Sequence[CaseChanged], known: Mapping[UUID, CaseFact]) -> dict[UUID, CaseFact]:
-    """The facts that replace what is stored: the highest version of each case, where it is higher."""
-    found: dict[UUID, Case] = {}
+    """The facts that replace what is stored: the highest version of each case, and all transfers."""
+    found: dict[UUID, CaseFact] = {}
+    highest: dict[UUID, Case] = {}
     for event in events:
         case = event.case
-        stored, seen = known.get(case.id), found.get(case.id)
-        if (stored is None or case.version > stored.version) and (
-            seen is None or case.version > seen.version
-        ):
-            found[case.id] = case
-    return {identity: _fact(case) for identity, case in found.items()}
+        fact = found.get(case.id) or known.get(case.id) or CaseFact(id=case.id)
+        if event.change.type == "transferred" and case.version not in fact.transfers:
+            fact = structs.replace(fact, transfers=tuple(sorted((*fact.transfers, case.version))))
+            found[case.id] = fact
+        seen = highest.get(case.id)
+        if case.version > (seen.version if seen else fact.version):
+            highest[case.id] = case
+            found[case.id] = fact
+    for identity, case in highest.items():
+        found[identity] = structs.replace(found[identity], state=_state(case))
+    return {identity: counted(fact) for identity, fact in found.items()}
 
 
 def touched(old: CaseFact | None, new: CaseFact) -> set[UUID]:
     """The feedback about which the case says something else now than it did before."""
-    before = set(old.feedback_ids) if old else set()
-    now = set(new.feedback_ids)
-    return before ^ now if old and old.link == new.link else before | now
+    before, now = old.state if old else None, new.state
+    listed = set(before.feedback_ids) if before else set()
+    lists = set(now.feedback_ids) if now else set()
+    return listed ^ lists if before and now and before.link == now.link else listed | lists
+
+
+def told(old: CaseFact | None, new: CaseFact) -> list[Told]:
+    """What the case is a part of: the thread of its customer and category, and no more the one of before."""
+    before, now = _part(old), _part(new)
+    if before and now and before.joint != now.joint:
+        return [before._replace(part=None), now]
+    return [now] if now else []
 
 
 def take(events: Sequence[CaseChanged], known: Known) -> Outcome:
     """Highest version wins; feedback that changes hands or category is counted anew."""
     outcome = Outcome()
-    cases, told = dict(known.cases), dict(known.feedback)
+    cases, said, parts = dict(known.cases), dict(known.feedback), list[Told]()
     for identity, new in newest(events, known.cases).items():
         old = known.cases.get(identity)
         cases[identity] = new
-        correct(outcome.deltas, old, new)
-        listed = frozenset(new.feedback_ids)
+        correct(outcome.rows, old, new)
+        parts += told(old, new)
+        listed = frozenset(new.state.feedback_ids) if new.state else frozenset()
         for feedback_id in touched(old, new):
-            before = told.get(feedback_id)
-            link = new.link if feedback_id in listed else None
-            told[feedback_id] = feedback.relink(before, feedback_id, identity, link)
-            correct(outcome.deltas, before, told[feedback_id])
+            link = new.state.link if new.state and feedback_id in listed else None
+            said[feedback_id] = feedback.relink(said.get(feedback_id), feedback_id, identity, link)
+    for feedback_id, fact in said.items():
+        if fact is not known.feedback.get(feedback_id):
+            correct(outcome.rows, known.feedback.get(feedback_id), fact)
+    joints.merge(known.joints, parts, outcome)
     outcome.keep(COLLECTION, known.cases, cases)
-    outcome.keep(feedback.COLLECTION, known.feedback, told)
+    outcome.keep(feedback.COLLECTION, known.feedback, said)
     return outcome
 
 
-def _fact(case: Case) -> CaseFact:
-    measures = {"case_volume": Measure(case.opened_at, {"n": 1})}
-    if case.status not in DONE:
-        measures["backlog"] = Measure(case.opened_at, {"n": 1})
-    return CaseFact(
-        id=case.id,
+def escalate(ids: Iterable[UUID], known: Mapping[UUID, CaseFact], outcome: Outcome) -> None:
+    """Note that cases were escalated; the second time changes nothing."""
+    latest = dict(known)
+    for identity in ids:
+        old = latest.get(identity)
+        if old is None or not old.escalated:
+            latest[identity] = counted(structs.replace(old or CaseFact(id=identity), escalated=True))
+            correct(outcome.rows, old, latest[identity])
+    outcome.keep(COLLECTION, known, latest)
+
+
+def counted(fact: CaseFact) -> CaseFact:
+    """The fact with its labels and measures worked out."""
+    if fact.state is None:
+        return fact
+    is_open = fact.state.status not in DONE
+    return structs.replace(fact, d=fact.state.labels, m=tuple(_measures(fact, fact.state)), open=is_open)
+
+
+def aged(fact: CaseFact, now: datetime) -> Iterator[Row]:
+    """The case that is open now as a row of its age in whole seconds, which is its own bin."""
+    if fact.state is not None and fact.open:
+        age = max(0, (now - fact.state.opened_at) // timedelta(seconds=1))
+        yield Row(1, Measure("opened", fact.state.opened_at, {"open": 1}, {"age": (age, age)}), fact.d)
+
+
+def _measures(fact: CaseFact, state: State) -> Iterator[Measure]:
+    flags = {
+        "open": state.status not in DONE,
+        "paused": state.status in PAUSED,
+        "escalated": fact.escalated,
+        "transferred": bool(fact.transfers),
+    }
+    yield _flagged("opened", state.opened_at, flags)
+    if state.resolved_at is not None:
+        back = state.reopened_at
+        reopened = back is not None and back - state.resolved_at <= REOPENED_WITHIN
+        yield _flagged("resolved", state.resolved_at, {"reopened": reopened})
+        if not state.customer_id:
+            first = len(state.feedback_ids) == 1 and back is None
+            yield _flagged("first_contact", state.resolved_at, {"first": first})
+    if state.closed_at is not None and state.status == "closed":
+        flags = {"rated": state.satisfied is not None, "satisfied": bool(state.satisfied)}
+        yield _flagged("closed", state.closed_at, flags)
+
+
+def _flagged(tally: str, at: datetime, flags: Mapping[str, bool]) -> Measure:
+    return Measure(tally, at, {"n": 1} | {name: 1 for name, true in flags.items() if true})
+
+
+def _part(fact: CaseFact | None) -> Told | None:
+    state = fact.state if fact else None
+    if fact is None or state is None or not state.customer_id:
+        return None
+    once = len(state.feedback_ids) == 1 and state.reopened_at is None
+    part = Part("case", state.opened_at, 1 if once else 2, state.labels, state.resolved_at)
+    return Told(joints.thread(state.customer_id, state.labels["category"]), joints.name_of(fact.id), part)
+
+
+def _state(case: Case) -> State:
+    resolved = [hold for hold in case.holds if hold.status == "resolved"]
+    return State(
         version=case.version,
         reference=case.reference,
         status=case.status,
-        owner=case.owner,
+        labels=_labels(case),
         customer_id=case.customer.id,
         feedback_ids=case.feedback_ids,
         cause_code=case.cause_code,
-        reopened=case.reopened,
         opened_at=case.opened_at,
         first_reply_at=case.first_reply_at,
-        resolved_at=case.resolved_at,
+        resolved_at=resolved[0].start if resolved else case.resolved_at,
+        reopened_at=resolved[0].end if resolved else None,
         closed_at=case.closed_at,
-        d=_dimensions(case),
-        m=measures,
+        satisfied=case.satisfied,
     )
 
 
-def _dimensions(case: Case) -> dict[str, str]:
+def _labels(case: Case) -> dict[str, str]:
     return {
         "channel": case.channel,
         "kind": case.kind,
         "category": case.category,
+        "product_model": case.product.model,
+        "product_batch": case.product.batch,
+        "sku": case.product.sku,
         "department": case.department,
-        "priority": case.priority,
-        "source": case.source,
+        "owner": case.owner,
         "region": case.customer.region,
         "tier": case.customer.tier,
+        "supplier": case.supplier_id,
+        "priority": case.priority,
+        "severity": case.severity,
+        "touchpoint": case.touchpoint,
+        "language": case.language,
+        "source": case.source,
     }

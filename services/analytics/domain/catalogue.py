@@ -1,47 +1,90 @@
 """The KPIs: the one place that says what each figure means (docs/domain.md 4).
 
 GET /v1/kpis answers it and docs/kpis.md shows it. A figure is numerator / denominator x factor, where both
-are sums of counters that facts carry (rollups.py); a KPI with statistics is read from bins of seconds.
+are sums of counters (tallies.py), written "tally.counter"; one with statistics is read from bins of seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from fractions import Fraction
 from typing import Literal
 
-from services.analytics.domain import cases, feedback, targets
+from services.analytics.domain import cases, joints
+from services.analytics.domain.definitions import DEFINITIONS
+from services.analytics.domain.tallies import (
+    BUSINESS,
+    EVERYTHING,
+    PROMISED,
+    SCALES,
+    TARGETS,
+)
 
-Statistic = Literal["p50", "p90", "p95", "p99", "mean"]
+Statistic = Literal["p50", "p90", "p95", "p99", "mean", "max"]
 SpanClock = Literal["business", "wall"]
+Unit = Literal["count", "ratio", "points", "score", "per_thousand", "seconds"]
+Direction = Literal["higher", "lower", "neutral"]
+Weights = Mapping[str, int]
 
-FEEDBACK_DIMENSIONS = ("channel", "kind", "category", "department", "source", "region", "tier")
-CASE_DIMENSIONS = ("channel", "kind", "category", "department", "priority", "source", "region", "tier")
-TARGET_DIMENSIONS = ("channel", "kind", "category", "department", "priority", "region", "tier")
 STATISTICS: tuple[Statistic, ...] = ("p50", "p90", "p95", "p99", "mean")
 CLOCKS: tuple[SpanClock, ...] = ("business", "wall")
+RETURNED_WITHIN = timedelta(days=30)
+"""Most of what comes back has come back by then; a cohort that is younger is not done yet."""
+ALL = ("",)
+OPENING = "opening"
+"""Stands among counters for the stock at the start of the period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
     """One figure.
 
-    `numerator` and `denominator` weigh counters; without a denominator the figure is a count. `direction`
-    says which way is better. `collection` holds the facts that are counted.
+    `numerator` and `denominator` weigh counters; without a denominator the figure is a count. `spans` name
+    the column of seconds per clock of a KPI with `statistics`. `part` is a dimension that is kept in tallies
+    of its own, `parts` its values (the tally is called `judged_resolution` where a counter is
+    `judged.met`), `default_part` the one that is meant where none is named. `stock` is what OPENING sums up
+    over all time before the period. `window`: how long after a period its figure may still change for a
+    reason of its definition. `now`: it is read from the cases that are open now. `direction` says which way
+    is better.
     """
 
     name: str
-    definition: Mapping[str, str]
-    unit: Literal["count", "ratio", "points", "seconds"]
-    direction: Literal["higher", "lower", "neutral"]
+    unit: Unit
+    direction: Direction
     dimensions: tuple[str, ...]
-    collection: str
-    numerator: Mapping[str, int]
-    denominator: Mapping[str, int] | None = None
-    factor: int = 1
+    numerator: Weights
+    denominator: Weights | None = None
+    factor: Fraction = Fraction(1)
     statistics: tuple[Statistic, ...] = ()
     clocks: tuple[SpanClock, ...] = ()
-    parts: tuple[str, ...] = field(default=("",))
+    spans: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
+    parts: tuple[str, ...] = ALL
+    default_part: str = ""
+    stock: Weights = field(default_factory=dict)
+    window: timedelta = timedelta()
+    now: bool = False
+    definition: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counters(self) -> dict[str, set[str]]:
+        """The counters that the figure is made of, by tally (without its part)."""
+        found: dict[str, set[str]] = {}
+        for name in (*self.numerator, *(self.denominator or {}), *self.stock):
+            tally, _, counter = name.partition(".")
+            if name != OPENING:
+                found.setdefault(tally, set()).add(counter)
+        return found
+
+    def tally(self, name: str, part: str) -> str:
+        """The tally that counts a part."""
+        return f"{name}_{part}" if part else name
+
+    @property
+    def tallies(self) -> list[str]:
+        return [self.tally(name, part) for name in self.counters for part in self.parts]
 
     def document(self) -> dict[str, object]:
         """The entry of GET /v1/kpis."""
@@ -54,120 +97,109 @@ class Kpi:
         }
         if self.statistics:
             entry |= {"statistics": self.statistics, "clocks": self.clocks}
+        if self.window:
+            entry["provisional_days"] = self.window.days
         return entry
 
 
-FEEDBACK_VOLUME = Kpi(
-    "feedback_volume",
-    {
-        "en": "Feedback received, counted at the time the customer spoke (occurred_at). The department is "
-        "that of the case which the feedback opened or joined; the category is the customer's, else that "
-        "case's.",
-        "zh": "收到的反馈数量，按客户反馈发生的时间（occurred_at）计。部门取该反馈所开立或并入的案件的部门；"
-        "类别取客户所给，未给时取案件的类别。",
-    },
-    "count",
-    "neutral",
-    FEEDBACK_DIMENSIONS,
-    feedback.COLLECTION,
-    {"n": 1},
-)
-CASE_VOLUME = Kpi(
-    "case_volume",
-    {
-        "en": "Cases opened, whatever became of them, counted at opened_at.",
-        "zh": "开立的案件数量（不论后来状态），按开立时间 opened_at 计。",
-    },
-    "count",
-    "neutral",
-    CASE_DIMENSIONS,
-    cases.COLLECTION,
-    {"n": 1},
-)
-BACKLOG = Kpi(
-    "backlog",
-    {
-        "en": "Cases open now (not resolved, closed, merged or cancelled), counted at the time they were "
-        "opened: a series shows how old the backlog is, not how large it was.",
-        "zh": "目前未结案件数量（未解决、未关闭、未合并、未取消），按开立时间计："
-        "序列反映积压案件的账龄，而非历史积压量。",
-    },
-    "count",
-    "lower",
-    CASE_DIMENSIONS,
-    cases.COLLECTION,
-    {"n": 1},
-)
-NPS = Kpi(
-    "nps",
-    {
-        "en": "100 x (scores 9-10 minus scores 0-6) / answered; answers on the scale 0-10 only, counted at "
-        "occurred_at.",
-        "zh": "100 ×（9–10 分人数 − 0–6 分人数）/ 回答人数；仅计 0–10 分制，按 occurred_at 计。",
-    },
-    "points",
-    "higher",
-    FEEDBACK_DIMENSIONS,
-    feedback.COLLECTION,
-    {"promoters": 1, "detractors": -1},
-    {"answered": 1},
-    factor=100,
-)
-CSAT = Kpi(
-    "csat",
-    {
-        "en": "Satisfied answers / answered. Satisfied is 4 and 5 on 1-5; on other scales the top 40 % of "
-        "the scale's steps, rounded down, at least one step. The scale is stored with the fact. Counted at "
-        "occurred_at.",
-        "zh": "满意回答数 / 回答数。1–5 分制中 4、5 分为满意；其他分制取最高的 40 % 档位"
-        "（向下取整，至少一档）。分制随事实保存，按 occurred_at 计。",
-    },
-    "ratio",
-    "higher",
-    FEEDBACK_DIMENSIONS,
-    feedback.COLLECTION,
-    {"satisfied": 1},
-    {"answered": 1},
-)
-SLA_ATTAINMENT = Kpi(
-    "sla_attainment",
-    {
-        "en": "Met / (met + breached) promises, per target and clock epoch; one that is open and past due "
-        "counts as breached. A met promise counts when its clock stopped, a breached one when it was due. "
-        "Without `target` all targets count together.",
-        "zh": "达标数 /（达标数 + 违约数），按目标与时钟周期计；未完成且已逾期的计为违约。"
-        "达标按停钟时间计，违约按到期时间计。未指定 target 时合并所有目标。",
-    },
-    "ratio",
-    "higher",
-    ("target", *TARGET_DIMENSIONS),
-    targets.COLLECTION,
-    {"met": 1},
-    {"met": 1, "breached": 1},
-    parts=("first_response", "update", "resolution"),
-)
-FIRST_RESPONSE_TIME = Kpi(
-    "first_response_time",
-    {
-        "en": "First human public reply minus first inbound customer message, less holds, in seconds of the "
-        "clock's calendar (business) or on the wall; counted when the reply was given. Percentiles are "
-        "exact to 1 %, the mean is exact.",
-        "zh": "首次人工公开回复时间减客户首次来信时间，扣除暂停，"
-        "按工作日历（business）或自然时间（wall）的秒数计，记在回复发生之时。"
-        "百分位误差不超过 1 %，平均值精确。",
-    },
-    "seconds",
-    "lower",
-    TARGET_DIMENSIONS,
-    targets.COLLECTION,
-    {},
-    {"n": 1},
-    statistics=STATISTICS,
-    clocks=CLOCKS,
-    parts=("first_response",),
-)
+def _counted() -> list[Kpi]:
+    """Of feedback."""
+    return [
+        Kpi("feedback_volume", "count", "neutral", EVERYTHING, {"feedback.n": 1}),
+        Kpi("defects", "count", "lower", EVERYTHING, {"feedback.defects": 1}),
+        Kpi(
+            "nps", "points", "higher", EVERYTHING,
+            {"feedback.promoters": 1, "feedback.detractors": -1}, {"feedback.nps": 1}, Fraction(100),
+        ),
+        Kpi("csat", "ratio", "higher", EVERYTHING, {"feedback.satisfied": 1}, {"feedback.csat": 1}),
+        Kpi(
+            "ces", "score", "higher", ("scale", *EVERYTHING), {"ces.thousandths": 1}, {"ces.n": 1},
+            Fraction(1, 1000), part="scale", parts=SCALES, default_part=SCALES[0],
+        ),
+        Kpi(
+            "ces_easy_share", "ratio", "higher", ("scale", *EVERYTHING), {"ces.easy": 1}, {"ces.n": 1},
+            part="scale", parts=SCALES, default_part=SCALES[0],
+        ),
+        Kpi(
+            "handling_time", "seconds", "lower", EVERYTHING, {}, {"feedback.handled": 1},
+            statistics=STATISTICS, clocks=("wall",), spans={"wall": "feedback.handling"},
+        ),
+    ]  # fmt: skip
 
-KPIS: dict[str, Kpi] = {
-    kpi.name: kpi
-    for kpi in (FEEDBACK_VOLUME, CASE_VOLUME, BACKLOG, NPS, CSAT, SLA_ATTAINMENT, FIRST_RESPONSE_TIME)
-}
+
+def _of_cases() -> list[Kpi]:
+    return [
+        Kpi("case_volume", "count", "neutral", EVERYTHING, {"opened.n": 1}),
+        Kpi("backlog", "count", "lower", EVERYTHING, {"opened.open": 1}),
+        Kpi("backlog_paused", "count", "lower", EVERYTHING, {"opened.paused": 1}),
+        Kpi(
+            "backlog_age", "seconds", "lower", EVERYTHING, {}, {"opened.open": 1},
+            statistics=(*STATISTICS, "max"), clocks=("wall",), spans={"wall": "opened.age"}, now=True,
+        ),
+        Kpi(
+            "first_contact_resolution", "ratio", "higher", EVERYTHING,
+            {"first_contact.first": 1}, {"first_contact.n": 1}, window=joints.REPEAT_WITHIN,
+        ),
+        Kpi(
+            "reopen_rate", "ratio", "lower", EVERYTHING, {"resolved.reopened": 1}, {"resolved.n": 1},
+            window=cases.REOPENED_WITHIN,
+        ),
+        Kpi("recovery_rate", "ratio", "higher", EVERYTHING, {"closed.satisfied": 1}, {"closed.rated": 1}),
+        Kpi("escalation_rate", "ratio", "lower", EVERYTHING, {"opened.escalated": 1}, {"opened.n": 1}),
+        Kpi("transfer_rate", "ratio", "lower", EVERYTHING, {"opened.transferred": 1}, {"opened.n": 1}),
+        Kpi("department_efficiency", "ratio", "higher", EVERYTHING, {"resolved.n": 1}, {"opened.n": 1}),
+    ]  # fmt: skip
+
+
+def _promised() -> list[Kpi]:
+    """Of targets."""
+    return [
+        Kpi(
+            "sla_attainment", "ratio", "higher", ("target", *PROMISED),
+            {"judged.met": 1}, {"judged.met": 1, "judged.breached": 1}, part="target", parts=TARGETS,
+        ),
+        Kpi(
+            "first_response_time", "seconds", "lower", PROMISED, {}, {"answered.n": 1},
+            statistics=STATISTICS, clocks=CLOCKS,
+            spans={clock: f"answered.{clock}" for clock in CLOCKS},
+        ),
+        Kpi(
+            "resolution_time", "seconds", "lower", PROMISED, {}, {"finished.n": 1},
+            statistics=STATISTICS, clocks=CLOCKS,
+            spans={clock: f"finished.{clock}" for clock in CLOCKS},
+        ),
+    ]  # fmt: skip
+
+
+def _of_business() -> list[Kpi]:
+    active = {"customers.joined": 1, "customers.lost": -1}
+    units, young = {"units.shipped": 1}, RETURNED_WITHIN
+    return [
+        Kpi(
+            "response_rate", "ratio", "higher", BUSINESS, {"surveys.answered": 1}, {"surveys.sent": 1},
+            window=joints.ANSWER_WITHIN,
+        ),
+        Kpi(
+            "complaint_rate", "per_thousand", "lower", BUSINESS, {"orders.complaints": 1}, {"orders.n": 1},
+            Fraction(1000),
+        ),
+        Kpi("return_rate", "ratio", "lower", BUSINESS, {"units.returned": 1}, units, window=young),
+        Kpi("repair_rate", "ratio", "lower", BUSINESS, {"units.repaired": 1}, units, window=young),
+        Kpi("churn_rate", "ratio", "lower", BUSINESS, {"customers.lost": 1}, {OPENING: 1}, stock=active),
+        Kpi(
+            "retention_rate", "ratio", "higher", BUSINESS, {OPENING: 1, "customers.lost": -1}, {OPENING: 1},
+            stock=active,
+        ),
+        Kpi(
+            "repurchase_rate", "ratio", "higher", BUSINESS, {"buyers.again": 1}, {"buyers.n": 1},
+            window=joints.SECOND_ORDER_WITHIN,
+        ),
+    ]  # fmt: skip
+
+
+def _all() -> dict[str, Kpi]:
+    found = [*_counted(), *_of_cases(), *_promised(), *_of_business()]
+    return {kpi.name: replace(kpi, definition=DEFINITIONS[kpi.name]) for kpi in found}
+
+
+KPIS: dict[str, Kpi] = _all()

@@ -1,4 +1,4 @@
-"""What a batch of events changes: facts to insert, facts to replace, deltas of rollups, records to refuse."""
+"""What a batch of events changes: facts to insert, facts to replace, rows to count, records to refuse."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from services.analytics.domain.rollups import Deltas, Fact
+from services.analytics.domain.rows import Fact, Row
 from shared.errors import PermanentError
 
 K = TypeVar("K", bound=Hashable)
 F = TypeVar("F", bound=Fact)
 
-LARGEST_INTEGER = 2**62
-"""Beyond it a sum could leave the 64 bits that MongoDB counts in."""
+LARGEST_INTEGER = 2**40
+"""Of seconds and pieces: eight million of the largest still add up within 64 bits."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Outcome:
 
     new: dict[str, list[Fact]] = field(default_factory=dict)
     changed: dict[str, list[Fact]] = field(default_factory=dict)
-    deltas: Deltas = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
     refused: list[tuple[int, PermanentError]] = field(default_factory=list)
 
     def keep(self, collection: str, known: Mapping[K, F], latest: Mapping[K, F]) -> None:

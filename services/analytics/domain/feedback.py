@@ -1,28 +1,37 @@
 """Feedback facts: one per feedback id, met from two sides in either order.
 
-What the customer said comes with FeedbackReceived; the department, and the category where the customer
-named none, are known only from the cases that list the feedback (CaseChanged). Both sides write the same
-document, and what it counts for is a function of both, so the order of arrival does not matter.
+What the customer said comes with FeedbackReceived; the department, the owner and the priority, and the
+category where the customer named none, are known only from the cases that list the feedback (CaseChanged).
+Both sides write the same document, and what it counts for is a function of both, so the order of arrival
+does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, field, structs
 
-from services.analytics.domain.facts import Outcome
-from services.analytics.domain.rollups import Counters, Fact, Measure, correct
+from services.analytics.domain import joints
+from services.analytics.domain.facts import LARGEST_INTEGER, Outcome
+from services.analytics.domain.joints import JointFact, Part, Told
+from services.analytics.domain.rows import Counters, Fact, Measure, correct
+from services.analytics.domain.spans import BinOf, span
+from services.analytics.domain.tallies import FEEDBACK_FACTS, SCALES
 from shared.errors import ConflictError
 from shared.events import FeedbackReceived, Rating
 
-COLLECTION = "feedback_facts"
+COLLECTION = FEEDBACK_FACTS
+DEFECTS = frozenset({"complaint", "return", "quality_report", "inspection"})
+"""Kinds of feedback that report something wrong with a product or service."""
+HANDLED = ("talk_seconds", "hold_seconds", "wrap_up_seconds")
 _LARGEST = 2**31
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What figures need of the feedback itself; nothing that names a person."""
 
     at: datetime
@@ -30,15 +39,20 @@ class Said(Struct, frozen=True, kw_only=True):
     fingerprint: str
     labels: dict[str, str]
     customer_id: str = ""
+    order_id: str = ""
     rating: Rating | None = None
+    handling: tuple[int, int] | None = None
 
 
-class Link(Struct, frozen=True):
+class Link(Struct, frozen=True, omit_defaults=True):
     """What a case says about a feedback that it lists."""
 
     department: str
     category: str
     merged: bool
+    owner: str = ""
+    priority: str = ""
+    severity: str = ""
 
 
 class FeedbackFact(Fact, frozen=True, kw_only=True):
@@ -49,10 +63,17 @@ class FeedbackFact(Fact, frozen=True, kw_only=True):
     links: dict[str, Link] = field(default_factory=dict)
 
 
-def take(events: Sequence[FeedbackReceived], known: Mapping[UUID, FeedbackFact]) -> Outcome:
+class Known(NamedTuple):
+    """What is stored about the feedback of a batch, and about the joints that it belongs to."""
+
+    feedback: Mapping[UUID, FeedbackFact]
+    joints: Mapping[str, JointFact]
+
+
+def take(events: Sequence[FeedbackReceived], known: Known, bin_of: BinOf) -> Outcome:
     """An id's first content is its fact; the same does nothing, another content is refused (promise P3)."""
     outcome = Outcome()
-    latest = dict(known)
+    latest, parts = dict(known.feedback), list[Told]()
     for index, event in enumerate(events):
         old = latest.get(event.id)
         if old is not None and old.said is not None:
@@ -60,11 +81,28 @@ def take(events: Sequence[FeedbackReceived], known: Mapping[UUID, FeedbackFact])
                 error = ConflictError("this feedback id was recorded before with another content")
                 outcome.refused.append((index, error))
             continue
-        new = _counted(FeedbackFact(id=event.id, said=_said(event), links=old.links if old else {}))
+        mine = list(told(event))
+        full = next((e for part in mine if (e := joints.too_many(known.joints.get(part.joint)))), None)
+        if full is not None:
+            outcome.refused.append((index, full))
+            continue
+        parts += mine
+        new = _counted(FeedbackFact(id=event.id, said=_said(event, bin_of), links=old.links if old else {}))
         latest[event.id] = new
-        correct(outcome.deltas, old, new)
-    outcome.keep(COLLECTION, known, latest)
+        correct(outcome.rows, old, new)
+    joints.merge(known.joints, parts, outcome)
+    outcome.keep(COLLECTION, known.feedback, latest)
     return outcome
+
+
+def told(event: FeedbackReceived) -> Iterator[Told]:
+    """What the feedback is a part of: the order it complains about, the survey it answers."""
+    name, at = joints.name_of(event.id), event.occurred_at
+    labels = joints.business(_labels(event))
+    if event.kind == "complaint" and event.order_id:
+        yield Told(joints.order(event.order_id), name, Part("complaint", at, d=labels))
+    if event.customer.id and event.rating is not None:
+        yield Told(joints.survey(event.customer.id), name, Part("answer", at, d=labels))
 
 
 def relink(fact: FeedbackFact | None, feedback_id: UUID, case_id: UUID, link: Link | None) -> FeedbackFact:
@@ -76,38 +114,66 @@ def relink(fact: FeedbackFact | None, feedback_id: UUID, case_id: UUID, link: Li
     return _counted(structs.replace(fact, links=links))
 
 
-def _said(event: FeedbackReceived) -> Said:
-    customer = event.customer
+def _said(event: FeedbackReceived, bin_of: BinOf) -> Said:
+    seconds = _handling(event.attributes)
     return Said(
         at=event.occurred_at,
         received_at=event.received_at,
         fingerprint=event.fingerprint,
-        labels={
-            "channel": event.channel,
-            "kind": event.kind,
-            "category": event.category,
-            "source": event.source,
-            "region": customer.region,
-            "tier": customer.tier,
-        },
-        customer_id=customer.id,
+        labels=_labels(event),
+        customer_id=event.customer.id,
+        order_id=event.order_id,
         rating=event.rating if event.rating and _on_scale(event.rating) else None,
+        handling=None if seconds is None else span(seconds, bin_of),
     )
 
 
+def _labels(event: FeedbackReceived) -> dict[str, str]:
+    return {
+        "channel": event.channel,
+        "kind": event.kind,
+        "category": event.category,
+        "product_model": event.product.model,
+        "product_batch": event.product.batch,
+        "sku": event.product.sku,
+        "region": event.customer.region,
+        "tier": event.customer.tier,
+        "supplier": event.supplier_id,
+        "severity": event.severity,
+        "touchpoint": event.touchpoint,
+        "language": event.language,
+        "source": event.source,
+    }
+
+
 def _counted(fact: FeedbackFact) -> FeedbackFact:
-    """The fact with its dimensions and measures worked out from both sides."""
+    """The fact with its labels and measures worked out from both sides."""
     said = fact.said
     if said is None:
         return fact
-    link = _main(fact.links.items())
-    dimensions = said.labels | {"department": link.department if link else ""}
-    if link and not dimensions["category"]:
-        dimensions["category"] = link.category
-    measures = {"feedback_volume": Measure(said.at, {"n": 1})}
+    link = _main(fact.links.items()) or Link("", "", False)
+    labels = said.labels | {"department": link.department, "owner": link.owner, "priority": link.priority}
+    labels["category"] = labels["category"] or link.category
+    labels["severity"] = labels["severity"] or link.severity
+    return structs.replace(fact, d=labels, m=tuple(_measures(said)))
+
+
+def _measures(said: Said) -> Iterator[Measure]:
+    kind, counters = said.labels["kind"], {"n": 1}
+    if kind == "complaint":
+        counters["complaints"] = 1
+        if not said.order_id:
+            yield Measure("orders", said.at, {"complaints": 1}, d=joints.business(said.labels))
+    if kind in DEFECTS:
+        counters["defects"] = 1
     if said.rating:
-        measures |= {kpi: Measure(said.at, c) for kpi, c in answers(said.rating).items()}
-    return structs.replace(fact, d=dimensions, m=measures)
+        counters |= answers(said.rating)
+        if (scale := _scale(said.rating)) in SCALES and said.rating.metric == "ces":
+            yield Measure(f"ces_{scale}", said.at, effort(said.rating))
+    spans = {}
+    if said.handling is not None:
+        counters["handled"], spans["handling"] = 1, said.handling
+    yield Measure("feedback", said.at, counters, spans)
 
 
 def _main(links: Iterable[tuple[str, Link]]) -> Link | None:
@@ -120,18 +186,48 @@ def _on_scale(rating: Rating) -> bool:
     return -_LARGEST < low < high < _LARGEST and low <= rating.score <= high
 
 
-def answers(rating: Rating) -> dict[str, Counters]:
-    """What an answer counts for (docs/domain.md 4): NPS on 0-10 only; CSAT by its top box. CES: none yet."""
+def _scale(rating: Rating) -> str:
+    return f"{rating.scale_min}-{rating.scale_max}"
+
+
+def answers(rating: Rating) -> Counters:
+    """What an answer counts for (docs/domain.md 4): NPS on 0-10 only; CSAT by its top box."""
     score, low, high = rating.score, rating.scale_min, rating.scale_max
+    counters = {}
     if rating.metric == "nps" and (low, high) == (0, 10):
-        return {
-            "nps": {"answered": 1, "promoters": int(score >= 9), "detractors": int(score <= 6)},
-        }
+        counters = {"nps": 1, "promoters": int(score >= 9), "detractors": int(score <= 6)}
     if rating.metric == "csat":
-        return {"csat": {"answered": 1, "satisfied": int(score > high - _top_box(low, high))}}
-    return {}
+        counters = {"csat": 1, "satisfied": int(score > high - _top_box(low, high))}
+    return {name: n for name, n in counters.items() if n}
+
+
+def effort(rating: Rating) -> Counters:
+    """What an answer about effort counts for: its score in thousandths, and whether it was easy.
+
+    Easy is 5-7 of 1-7: the upper three sevenths of the steps, rounded down, at least one.
+    """
+    low, high = rating.scale_min, rating.scale_max
+    easy = rating.score > high - max(1, (high - low + 1) * 3 // 7)
+    counters = {"n": 1, "thousandths": round(rating.score * 1000), "easy": int(easy)}
+    return {name: n for name, n in counters.items() if n}
 
 
 def _top_box(low: int, high: int) -> int:
     """How many steps of the scale are its top 40 %, at least one: 2 of 1-5 (4 and 5), 4 of 1-10, 1 of 0-1."""
     return max(1, (high - low + 1) * 2 // 5)
+
+
+def _handling(attributes: Mapping[str, object]) -> int | None:
+    """Handling time where upstream gives it: `handling_seconds`, else the sum of talk, hold and wrap-up."""
+    whole = _seconds(attributes.get("handling_seconds"))
+    if whole is not None:
+        return whole
+    parts = [seconds for name in HANDLED if (seconds := _seconds(attributes.get(name))) is not None]
+    return sum(parts) if parts else None
+
+
+def _seconds(given: object) -> int | None:
+    """A number of seconds that can be counted with; attributes may hold anything."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= LARGEST_INTEGER:
+        return None
+    return round(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.analytics.domain.catalogue import KPIS, Kpi
+from services.analytics.domain.tallies import PAIRS
 
 _HEAD = """\
 # KPIs
@@ -25,14 +26,20 @@ a count is its numerator alone. An empty value of a dimension, `""`, means "not 
 | `filter` | `filter=department:logistics`, repeated: of one dimension any, of several all must hold |
 | `stat`, `clock` | times only: `p50` (default), `p90`, `p95`, `p99`, `mean`; `business` (default), `wall` |
 | `target` | sla_attainment only: `first_response`, `update`, `resolution` |
+| `scale` | ces and ces_easy_share only: `1-7` (default), `1-5`, `1-10`, `0-10` |
 
-The first point of a series starts at `from`, also in the middle of a day. `as_of` is the latest event time
-(the time a feedback was received, a case changed, a clock stopped) that has been counted from the KPI's
-topic by any replica; events of a partition that lags behind may still be missing.
+The first point of a series starts at `from`, also in the middle of a day; `from` and `to` are whole seconds.
+A point that is `provisional` may still change because its definition looks so many days ahead.
 
-Hourly rollups answer whole UTC hours with one dimension (`target` is free). Two dimensions, times that are
-not whole hours, and zones with half-hour offsets are counted from the facts, up to `CQM_FACTS_PER_ANSWER`
-(200,000) facts between `from` and `to`; both ways give the same figure.
+## What is fast, and what is bounded
+Kept ready, and read within milliseconds over any span: every figure by no dimension or one, and by the pairs
+{pairs} (by or filtered; `target` and `scale` are free). Sums are kept by half an hour, so hours and days of
+all zones but those with quarter hours are kept ready too. Any other combination, and the days at which
+something other than half an hour begins, are counted line by line, up to `CQM_FACTS_PER_ANSWER` (2,000,000)
+lines; beyond it the answer is 422 with what to narrow. Both ways give the same figure.
+
+Percentiles come from bins 2 % wide that add up exactly: they differ from the exact ones by 1 % at most.
+Counts, sums and means are exact; a value is rounded once, to the nearest double.
 
 ## The figures
 """
@@ -40,7 +47,9 @@ not whole hours, and zones with half-hour offsets are counted from the facts, up
 
 def page() -> str:
     """The whole file."""
-    return _HEAD + "\n".join(_section(kpi) for kpi in KPIS.values())
+    return _HEAD.replace("{pairs}", ", ".join(" x ".join(pair) for pair in PAIRS)) + "\n".join(
+        _section(kpi) for kpi in KPIS.values()
+    )
 
 
 def _section(kpi: Kpi) -> str:
@@ -49,6 +58,8 @@ def _section(kpi: Kpi) -> str:
     lines.append(f"- dimensions: {', '.join(kpi.dimensions)}")
     if kpi.statistics:
         lines.append(f"- statistics: {', '.join(kpi.statistics)}; clocks: {', '.join(kpi.clocks)}")
+    if kpi.window:
+        lines.append(f"- provisional for {kpi.window.days} days")
     return "\n".join(lines) + "\n"
 
 

@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.analytics.domain.rollups import EPOCH
-
 Grain = Literal["hour", "day", "week", "month", "all"]
 _SHORTEST: dict[Grain, timedelta] = {
     "hour": timedelta(minutes=30),  # where a zone's clock moves by half an hour
@@ -39,11 +37,6 @@ def starts(begin: datetime, end: datetime, grain: Grain, zone: ZoneInfo, most: i
         if len(found) > most:
             raise TooManyPeriods
     return found
-
-
-def seconds_since_epoch(moment: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
-    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def _next_hour(moment: datetime, zone: ZoneInfo) -> datetime:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import field
 
+from services.analytics.domain import cases
+from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.facts import LARGEST_INTEGER, Outcome, out_of_range
-from services.analytics.domain.rollups import PART, Counters, Fact, Measure, correct
+from services.analytics.domain.rows import Fact, Measure, correct
+from services.analytics.domain.spans import BinOf, span
+from services.analytics.domain.tallies import TARGET_FACTS
 from shared.events import (
     CaseLabels,
     EscalationRaised,
@@ -20,11 +25,9 @@ from shared.events import (
     Verdict,
 )
 
-COLLECTION = "target_facts"
-BinOf = Callable[[float], int]
-"""The bin of a positive number of seconds in the sketch that percentiles are read from."""
-NO_TIME_BIN = -1
-"""The bin of zero seconds; one second and more have bins from 0 up."""
+COLLECTION = TARGET_FACTS
+TAKES_THE_TIME_OF: dict[Target, str] = {"first_response": "answered", "resolution": "finished"}
+"""The tally that a target's spans are counted in."""
 
 
 class TargetFact(Fact, frozen=True, kw_only=True):
@@ -40,10 +43,16 @@ class TargetFact(Fact, frozen=True, kw_only=True):
     verdict: Verdict
     started_at: datetime
     due_at: datetime
-    owner: str = ""
     finished_at: datetime | None = None
     business_seconds: int | None = None
     wall_seconds: int | None = None
+
+
+class Known(NamedTuple):
+    """What is stored about the targets of a batch, and about the cases that it escalates."""
+
+    targets: Mapping[str, TargetFact]
+    cases: Mapping[UUID, CaseFact]
 
 
 def identity(event: TargetBreached | TargetFinished) -> str:
@@ -51,13 +60,18 @@ def identity(event: TargetBreached | TargetFinished) -> str:
     return f"{event.case_id.hex}/{event.target}/{event.epoch}"
 
 
-def take(events: Sequence[Event], known: Mapping[str, TargetFact], bin_of: BinOf) -> Outcome:
+def escalates(event: Event) -> bool:
+    """Whether the case is escalated by it: every step but a reminder to its owner."""
+    return isinstance(event, EscalationRaised) and event.action != "remind_owner"
+
+
+def take(events: Sequence[Event], known: Known, bin_of: BinOf) -> Outcome:
     """A finished verdict wins over a breach; of two finished ones the later version of the case."""
     outcome = Outcome()
-    latest = dict(known)
+    latest = dict(known.targets)
     for index, event in enumerate(events):
         if isinstance(event, EscalationRaised):
-            continue  # no figure counts escalations yet
+            continue
         if isinstance(event, TargetFinished) and not _countable(event):
             outcome.refused.append((index, out_of_range("business_seconds and wall_seconds")))
             continue
@@ -66,14 +80,13 @@ def take(events: Sequence[Event], known: Mapping[str, TargetFact], bin_of: BinOf
         old = latest.get(new.id)
         if old is None or _weight(new) > _weight(old):
             latest[new.id] = new
-            correct(outcome.deltas, old, new)
-    outcome.keep(COLLECTION, known, latest)
+    for identity, new in latest.items():
+        if new is not known.targets.get(identity):
+            correct(outcome.rows, known.targets.get(identity), new)
+    outcome.keep(COLLECTION, known.targets, latest)
+    raised = [event.case_id for event in events if isinstance(event, EscalationRaised) and escalates(event)]
+    cases.escalate(raised, known.cases, outcome)
     return outcome
-
-
-def seconds_bin(seconds: int, bin_of: BinOf) -> int:
-    """The sketch's bin of a span in whole seconds."""
-    return bin_of(seconds) if seconds else NO_TIME_BIN
 
 
 def _countable(event: TargetFinished) -> bool:
@@ -93,17 +106,12 @@ def _breached(event: TargetBreached) -> TargetFact:
         verdict="breached",
         started_at=event.started_at,
         due_at=event.due_at,
-        owner=event.labels.owner,
-        d=_dimensions(event.target, event.labels),
-        m={"sla_attainment": Measure(event.due_at, {"breached": 1})},
+        d=_labels(event.labels),
+        m=(Measure(f"judged_{event.target}", event.due_at, {"breached": 1}),),
     )
 
 
 def _finished(event: TargetFinished, bin_of: BinOf) -> TargetFact:
-    judged_at = event.finished_at if event.verdict == "met" else event.due_at
-    measures = {"sla_attainment": Measure(judged_at, {event.verdict: 1})}
-    if event.target == "first_response" and event.answered:
-        measures["first_response_time"] = Measure(event.finished_at, _spans(event, bin_of))
     return TargetFact(
         id=identity(event),
         case_id=event.case_id,
@@ -112,30 +120,30 @@ def _finished(event: TargetFinished, bin_of: BinOf) -> TargetFact:
         verdict=event.verdict,
         started_at=event.started_at,
         due_at=event.due_at,
-        owner=event.labels.owner,
         finished_at=event.finished_at,
         business_seconds=event.business_seconds,
         wall_seconds=event.wall_seconds,
-        d=_dimensions(event.target, event.labels),
-        m=measures,
+        d=_labels(event.labels),
+        m=tuple(_measures(event, bin_of)),
     )
 
 
-def _spans(event: TargetFinished, bin_of: BinOf) -> Counters:
-    counters = {"n": 1}
-    for clock, seconds in (("business", event.business_seconds), ("wall", event.wall_seconds)):
-        counters[clock] = seconds
-        counters[f"{clock}:{seconds_bin(seconds, bin_of)}"] = 1
-    return counters
+def _measures(event: TargetFinished, bin_of: BinOf) -> Iterator[Measure]:
+    judged_at = event.finished_at if event.verdict == "met" else event.due_at
+    yield Measure(f"judged_{event.target}", judged_at, {event.verdict: 1})
+    tally = TAKES_THE_TIME_OF.get(event.target)
+    if tally and event.answered:
+        business, wall = (span(n, bin_of) for n in (event.business_seconds, event.wall_seconds))
+        yield Measure(tally, event.finished_at, {"n": 1}, {"business": business, "wall": wall})
 
 
-def _dimensions(target: Target, labels: CaseLabels) -> dict[str, str]:
+def _labels(labels: CaseLabels) -> dict[str, str]:
     return {
-        PART: target,
         "channel": labels.channel,
         "kind": labels.kind,
         "category": labels.category,
         "department": labels.department,
+        "owner": labels.owner,
         "priority": labels.priority,
         "region": labels.region,
         "tier": labels.tier,

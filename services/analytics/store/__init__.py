@@ -1,1 +1,4 @@
-"""MongoDB of analytics: facts.py writes facts and rollups, figures.py reads figures."""
+"""MongoDB of analytics: facts.py writes facts and segments, compaction.py sums up, figures.py reads.
+
+packed.py owns the packed form of counts, words.py the codes of labels, places.py the ids.
+"""

@@ -1,8 +1,8 @@
-"""Facts and rollups, written together in the fenced transaction of a batch.
+"""Facts, and the segment of what they count for, written together in the fenced transaction of a batch.
 
-No two replicas ever write one rollup document: its id holds the lowest partition of the writer's batch,
-which only that replica holds. A feedback fact is written by two streams (feedback and cases); when they
-meet in the same moment, MongoDB lets one of the two transactions run again with the other's document.
+A segment is only ever inserted, so no two replicas write one document of counts. A feedback fact is written
+by two streams (feedback and cases), and so are case facts and joints; when two transactions meet in one
+document, MongoDB lets one of them run again with the other's result.
 """
 
 from __future__ import annotations
@@ -15,37 +15,54 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from pymongo import IndexModel, ReplaceOne, UpdateOne
+from pymongo.errors import CollectionInvalid
 
 from services.analytics.domain import activity, cases, feedback, targets
 from services.analytics.domain.activity import ActivityFact
-from services.analytics.domain.cases import CaseFact, Known
-from services.analytics.domain.catalogue import KPIS
+from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.facts import Outcome
 from services.analytics.domain.feedback import FeedbackFact
-from services.analytics.domain.rollups import Deltas, Fact, without_zeros
+from services.analytics.domain.joints import JointFact
+from services.analytics.domain.rows import Fact, Row
+from services.analytics.domain.tallies import (
+    ACTIVITY_FACTS,
+    CASE_FACTS,
+    COLLECTIONS,
+    FEEDBACK_FACTS,
+    JOINT_FACTS,
+    TALLIES,
+    TARGET_FACTS,
+)
 from services.analytics.domain.targets import TargetFact
+from services.analytics.store.packed import columns
 from shared.events import (
     ActivityRecorded,
     CaseChanged,
+    EscalationRaised,
     Event,
     FeedbackReceived,
     TargetBreached,
     TargetFinished,
 )
 from shared.handler import Batch
-from shared.mongo import Database, Document, Session, ensure_indexes
+from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
 
 F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
 """Values that BSON has types of its own for."""
+PACKED = ("days", "chunks")
+"""Read by ranges of their ids: the documents themselves stand in that order."""
 
 
 class Changes(Struct, frozen=True):
-    """What a batch changes; `slot` names its writer, `seen` is the latest event time in it."""
+    """What a batch changes; `writer` is its lowest partition, `first` that one's first offset in the batch.
 
-    slot: str
-    topic: str
-    seen: datetime | None
+    `seen` is the latest event time per partition ("topic/number").
+    """
+
+    writer: str
+    first: int
+    seen: dict[str, datetime]
     outcome: Outcome
 
 
@@ -56,54 +73,68 @@ class FactStore:
         self._database = database
 
     async def prepare(self) -> None:
-        """An index per KPI on the moment its facts count at: for what the rollups cannot answer.
+        """An index per collection on what its facts count for and when: for drill-down and recomputation.
 
         Collections without an index of their own are made here too, so that no transaction has to.
         """
-        for name in ("rollups", "marks"):
+        with driver_errors():
+            there = await self._database.list_collection_names()
+            for name in PACKED:
+                if name not in there:
+                    await self._clustered(name)
+        for name in ("segments", "words", "marks", "leases", ACTIVITY_FACTS):
             await ensure_indexes(self._database[name], [IndexModel([("_id", 1)])])
-        for kpi in KPIS.values():
-            moment = IndexModel([(f"m.{kpi.name}.t", 1)], sparse=True)
-            await ensure_indexes(self._database[kpi.collection], [moment])
+        counted = IndexModel([("m.k", 1), ("m.t", 1)])
+        for name in COLLECTIONS:
+            if name != ACTIVITY_FACTS:
+                await ensure_indexes(self._database[name], [counted])
+        still_open = IndexModel([("state.opened_at", 1)], partialFilterExpression={"open": True})
+        await ensure_indexes(self._database[CASE_FACTS], [still_open])
+        named = {"customer_id": {"$gt": ""}}
+        of_customer = IndexModel([("customer_id", 1), ("at", 1)], partialFilterExpression=named)
+        await ensure_indexes(self._database[ACTIVITY_FACTS], [of_customer])
 
-    async def load_feedback(
-        self, batch: Batch[FeedbackReceived], session: Session
-    ) -> dict[UUID, FeedbackFact]:
-        found = await self._find(
-            feedback.COLLECTION, {received.event.id for received in batch.records}, FeedbackFact, session
-        )
-        return {fact.id: fact for fact in found}
+    async def _clustered(self, name: str) -> None:
+        try:
+            await self._database.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True})
+        except CollectionInvalid:
+            return  # another replica was first
 
-    async def load_activity(
-        self, batch: Batch[ActivityRecorded], session: Session
-    ) -> dict[UUID, ActivityFact]:
-        found = await self._find(
-            activity.COLLECTION, {received.event.id for received in batch.records}, ActivityFact, session
-        )
-        return {fact.id: fact for fact in found}
+    async def load_feedback(self, batch: Batch[FeedbackReceived], session: Session) -> feedback.Known:
+        events = [received.event for received in batch.records]
+        found = await self._find(FEEDBACK_FACTS, {event.id for event in events}, FeedbackFact, session)
+        parts = {told.joint for event in events for told in feedback.told(event)}
+        return feedback.Known({fact.id: fact for fact in found}, await self._joints(parts, session))
 
-    async def load_cases(self, batch: Batch[CaseChanged], session: Session) -> Known:
+    async def load_activity(self, batch: Batch[ActivityRecorded], session: Session) -> activity.Known:
+        events = [received.event for received in batch.records]
+        found = await self._find(ACTIVITY_FACTS, {event.id for event in events}, ActivityFact, session)
+        parts = {told.joint for event in events for told in activity.told(event)}
+        return activity.Known({fact.id: fact for fact in found}, await self._joints(parts, session))
+
+    async def load_cases(self, batch: Batch[CaseChanged], session: Session) -> cases.Known:
         """The stored cases first: they tell which feedback has to be looked at, usually little of it."""
         events = [received.event for received in batch.records]
-        ids = {event.case.id for event in events}
-        stored = {fact.id: fact for fact in await self._find(cases.COLLECTION, ids, CaseFact, session)}
+        stored = await self._cases({event.case.id for event in events}, session)
         wanted: set[UUID] = set()
+        parts: set[str] = set()
         for identity, new in cases.newest(events, stored).items():
-            wanted |= cases.touched(stored.get(identity), new)
-        found = await self._find(feedback.COLLECTION, wanted, FeedbackFact, session)
-        return Known(stored, {fact.id: fact for fact in found})
+            old = stored.get(identity)
+            wanted |= cases.touched(old, new)
+            parts |= {told.joint for told in cases.told(old, new)}
+        found = await self._find(FEEDBACK_FACTS, wanted, FeedbackFact, session)
+        joints = await self._joints(parts, session)
+        return cases.Known(stored, {fact.id: fact for fact in found}, joints)
 
-    async def load_targets(self, batch: Batch[Event], session: Session) -> dict[str, TargetFact]:
-        ids = {
-            targets.identity(received.event)
-            for received in batch.records
-            if isinstance(received.event, TargetBreached | TargetFinished)
-        }
-        found = await self._find(targets.COLLECTION, ids, TargetFact, session)
-        return {fact.id: fact for fact in found}
+    async def load_targets(self, batch: Batch[Event], session: Session) -> targets.Known:
+        events = [received.event for received in batch.records]
+        ids = {targets.identity(e) for e in events if isinstance(e, TargetBreached | TargetFinished)}
+        found = await self._find(TARGET_FACTS, ids, TargetFact, session)
+        raised = {e.case_id for e in events if isinstance(e, EscalationRaised) and targets.escalates(e)}
+        return targets.Known({fact.id: fact for fact in found}, await self._cases(raised, session))
 
     async def save(self, changes: Changes, session: Session) -> None:
-        """Facts, then the rollups that follow from them, then how far this writer has come."""
+        """Facts, then the segment of what they count for, then how far the partitions have come."""
         outcome = changes.outcome
         for collection, facts in outcome.new.items():
             if facts:
@@ -114,12 +145,23 @@ class FactStore:
             if facts:
                 replacements = [ReplaceOne({"_id": new["_id"]}, new) for new in map(document, facts)]
                 await self._database[collection].bulk_write(replacements, ordered=False, session=session)
-        increments = _increments(outcome.deltas, changes.slot)
-        if increments:
-            await self._database.rollups.bulk_write(increments, ordered=False, session=session)
-        if changes.seen is not None:
-            mark = {"$max": {"at": changes.seen}, "$set": {"topic": changes.topic}}
-            await self._database.marks.update_one({"_id": changes.slot}, mark, upsert=True, session=session)
+        if outcome.rows:
+            identity = f"{changes.writer}/{changes.first:019}"
+            await self._database.segments.insert_one(
+                {"_id": identity, "t": shares(outcome.rows)}, session=session
+            )
+        if changes.seen:
+            marks = [
+                UpdateOne({"_id": partition}, {"$max": {"at": at}}, upsert=True)
+                for partition, at in changes.seen.items()
+            ]
+            await self._database.marks.bulk_write(marks, ordered=False, session=session)
+
+    async def _cases(self, ids: Iterable[UUID], session: Session) -> dict[UUID, CaseFact]:
+        return {fact.id: fact for fact in await self._find(CASE_FACTS, ids, CaseFact, session)}
+
+    async def _joints(self, ids: Iterable[str], session: Session) -> dict[str, JointFact]:
+        return {fact.id: fact for fact in await self._find(JOINT_FACTS, ids, JointFact, session)}
 
     async def _find(self, collection: str, ids: Iterable[Any], kind: type[F], session: Session) -> list[F]:
         wanted = list(ids)
@@ -135,20 +177,9 @@ def document(fact: Fact) -> Document:
     return built
 
 
-def _increments(deltas: Deltas, slot: str) -> list[UpdateOne]:
-    return [
-        UpdateOne(
-            {"_id": rollup_id(key.kpi, key.part, key.dimension, key.hour) | {"v": key.value, "s": slot}},
-            {"$inc": {f"c.{name}": amount for name, amount in sums.items()}},
-            upsert=True,
-        )
-        for key, sums in without_zeros(deltas).items()
-    ]
-
-
-def rollup_id(kpi: str, part: str, dimension: str, hour: int) -> Document:
-    """The beginning of a rollup's _id, by which it is found: the order of its fields is that of the index.
-
-    The value and the slot follow; a value may be any text, so it is never a field name.
-    """
-    return {"k": kpi, "p": part, "d": dimension, "h": hour}
+def shares(rows: Iterable[Row]) -> Document:
+    """What a batch counts, packed, by tally."""
+    by_tally: dict[str, list[Row]] = {}
+    for row in rows:
+        by_tally.setdefault(row.measure.k, []).append(row)
+    return {name: columns(some, TALLIES[name]) for name, some in by_tally.items()}

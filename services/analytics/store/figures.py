@@ -1,28 +1,60 @@
-"""Reading figures: from hourly rollups where they suffice, else from the facts, within a limit."""
+"""Reading figures: day documents, lines where they do not suffice, and what is not compacted yet.
+
+All of one answer is read in one snapshot session: a correction, and a compaction, move counts from one
+document to another, and a sum over two moments would be off.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import groupby
 
-from pymongo.read_concern import ReadConcern
+import msgspec
 
-from services.analytics.domain import cases, feedback, targets
+from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.catalogue import Kpi
-from services.analytics.domain.figures import QUARTER, Question, Row
-from services.analytics.domain.periods import seconds_since_epoch
-from services.analytics.domain.rollups import EPOCH, HOUR, PART, TOTAL
-from services.analytics.store.facts import rollup_id
-from shared.mongo import Database, Document, driver_errors
-from shared.topics import CASES, FEEDBACK, SLA
+from services.analytics.domain.figures import SLOT, Counted, Question, Source
+from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
+from services.analytics.domain.tallies import (
+    ACTIVITY_FACTS,
+    CASE_FACTS,
+    FEEDBACK_FACTS,
+    JOINT_FACTS,
+    TALLIES,
+    TARGET_FACTS,
+)
+from services.analytics.store.gathering import Gathering
+from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_numbers
+from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
+from services.analytics.store.words import NewWords, Words
+from shared.mongo import Database, Document, Session, driver_errors
+from shared.topics import ACTIVITY, CASES, FEEDBACK, SLA
 
-_TOPIC_OF = {feedback.COLLECTION: FEEDBACK, cases.COLLECTION: CASES, targets.COLLECTION: SLA}
-_ONE_MOMENT = ReadConcern("snapshot")
-"""A correction moves a fact from one document to another: both are read as of one moment, or a sum is off."""
+_TOPICS_OF = {
+    FEEDBACK_FACTS: (FEEDBACK, CASES),
+    ACTIVITY_FACTS: (ACTIVITY,),
+    CASE_FACTS: (CASES, SLA),
+    TARGET_FACTS: (SLA,),
+    JOINT_FACTS: (ACTIVITY, FEEDBACK, CASES),
+}
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The days of the years 1 to 9999."""
 
 
 class TooManyFacts(Exception):
     """More facts than are read for one answer lie in the span that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which UTC days are read as day sums, by half an hour, and line by line; as [first, last]."""
+
+    days: list[tuple[int, int]]
+    slots: list[tuple[int, int]]
+    lines: list[tuple[int, int]]
 
 
 class FigureStore:
@@ -30,85 +62,200 @@ class FigureStore:
 
     def __init__(self, database: Database, facts_per_answer: int) -> None:
         self._database = database
+        self._words = Words()
         self.facts_per_answer = facts_per_answer
 
-    async def as_of(self, kpi: Kpi) -> datetime | None:
-        """The latest event time that was counted from the KPI's topic; None before the first event."""
+    async def extent(self, kpi: Kpi) -> tuple[datetime, datetime] | None:
+        """The whole UTC days that the KPI's counts lie in; None when there are none."""
+        days: list[int] = []
+        async with self.snapshot() as session:
+            for tally in kpi.tallies:
+                span = {"_id": {"$gte": day_id(tally, (), FIRST_DAY), "$lte": day_id(tally, (), LAST_DAY)}}
+                for order in (1, -1):
+                    found = self._database.days.find(span, {"_id": 1}, session=session).sort("_id", order)
+                    days += [day_of_key(one["_id"]) async for one in found.limit(1)]
+                async for segment in self._segments(tally, {"t"}, session):
+                    at = unpack_numbers(segment["t"][tally]["t"]) // DAY
+                    days += [int(at.min()), int(at.max())]
+        if not days:
+            return None
+        return EPOCH + timedelta(days=min(days)), EPOCH + timedelta(days=max(days) + 1)
+
+    async def counted(self, question: Question, session: Session | None = None) -> Counted:
+        """The counts that answer the question, as of the session's moment. Raises TooManyFacts."""
+        if session is None:
+            async with self.snapshot() as session:
+                return await self.counted(question, session)
+        await self._words.read(self._database.words, session)
+        words = NewWords(self._words)
+        gathering = Gathering(question, words)
+        plan = planned(question)
+        for source in question.sources:
+            await self._sums(question, source, plan.days, "v", gathering, session)
+            await self._sums(question, source, plan.slots, "h", gathering, session)
+            await self._lines(question, source, plan.lines, gathering, session)
+            await self._pending(question, source, words, gathering, session)
+        return gathering.counted()
+
+    async def open_cases(self, question: Question) -> list[CaseFact]:
+        """The cases that are open now and were opened in the span. Raises TooManyFacts."""
+        query: Document = {"open": True, "state.opened_at": {"$gte": question.begin, "$lt": question.end}}
+        query |= {f"d.{name}": {"$in": list(values)} for name, values in question.where.items()}
         with driver_errors():
-            marks = self._database.marks.find({"topic": _TOPIC_OF[kpi.collection].name})
+            found = await self._database[CASE_FACTS].find(query).to_list(self.facts_per_answer + 1)
+        if len(found) > self.facts_per_answer:
+            raise TooManyFacts
+        return [msgspec.convert(one, CaseFact) for one in found]
+
+    async def as_of(self, kpi: Kpi) -> datetime | None:
+        """The latest event time that was counted from the KPI's topics; None before the first event."""
+        collections = {name for tally in kpi.tallies for name in TALLIES[tally].collections}
+        topics = sorted({topic.name for name in collections for topic in _TOPICS_OF[name]})
+        with driver_errors():
+            spans = [{"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}} for name in topics]
+            marks = self._database.marks.find({"$or": spans})
             return max([mark["at"] async for mark in marks], default=None)
 
-    async def extent(self, kpi: Kpi) -> tuple[datetime, datetime] | None:
-        """The whole hours that the KPI's counts lie in; None when there are none."""
-        hours = [hour for part in kpi.parts for hour in await self._ends(kpi, part)]
-        if not hours:
-            return None
-        return EPOCH + timedelta(hours=min(hours)), EPOCH + timedelta(hours=max(hours) + 1)
+    async def _sums(
+        self,
+        question: Question,
+        source: Source,
+        days: Sequence[tuple[int, int]],
+        form: str,
+        gathering: Gathering,
+        session: Session,
+    ) -> None:
+        """Sums by the dimensions that are asked about: of whole days, or of half hours."""
+        if not days:
+            return
+        by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
+        fields = _fields(f"{form}.l", by, counters) | {f"{form}.s.{name}": 1 for name in bins}
+        spans = [{"_id": _range(source.tally, by, first, last)} for first, last in days]
+        query: Document = spans[0] if len(spans) == 1 else {"$or": spans}
+        found = await self._database.days.find(query, fields, session=session).to_list(None)
+        documents = [(day_of_key(one["_id"]) * DAY, one[form]) for one in found]
+        tables = [unpack(one["l"], begin, by, counters, ()) for begin, one in documents]
+        if tables:
+            gathering.add_sums(concatenated(tables), source)
+        for name in bins:
+            lines = [unpack(one["s"][name], begin, by, ("n",), ("bin",)) for begin, one in documents]
+            if lines:
+                gathering.add_bins(concatenated(lines), source)
 
-    async def rows(self, question: Question) -> list[Row]:
-        """The counts that answer the question. Raises TooManyFacts."""
+    async def _lines(
+        self,
+        question: Question,
+        source: Source,
+        days: Sequence[tuple[int, int]],
+        gathering: Gathering,
+        session: Session,
+    ) -> None:
+        """The lines of days one by one, when they are not too many."""
+        for first, last in days:
+            begin, end = chunk_id(source.tally, first, 0), chunk_id(source.tally, last + 1, 0)
+            span = {"_id": {"$gte": begin, "$lt": end}}
+            total = 0
+            async for one in self._database.chunks.find(span, {"n": 1}, session=session):
+                total += one["n"]
+                if total > self.facts_per_answer:
+                    raise TooManyFacts
+            by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
+            fields = _fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
+            async for one in self._database.chunks.find(span, fields, session=session):
+                day = int(one["_id"].split("/")[1]) - int(day_key(0))
+                gathering.add_lines(unpack(one, day * DAY, by, (*counters, WEIGHT), bins), source)
+
+    async def _pending(
+        self, question: Question, source: Source, words: NewWords, gathering: Gathering, session: Session
+    ) -> None:
+        """The lines that are not compacted yet."""
+        by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
+        wanted = {"n", "t", *(f"d.{name}" for name in by), *(f"k.{name}" for name in by)}
+        wanted |= {f"c.{name}" for name in (*counters, WEIGHT)} | {f"b.{name}" for name in bins}
+        tables: list[Table] = []
+        async for segment in self._segments(source.tally, wanted, session):
+            share = segment["t"][source.tally]
+            table = unpack(share, 0, by, (*counters, WEIGHT), bins)
+            for name in by:
+                table.codes[name] = words.coded(name, share["k"][name])[table.codes[name]]
+            tables.append(table)
+        if tables:
+            gathering.add_lines(concatenated(tables), source)
+
+    async def _segments(self, tally: str, fields: set[str], session: Session) -> AsyncIterator[Document]:
+        """Segments that have a share of the tally, with those fields of it."""
+        shown = {f"t.{tally}.{name}": 1 for name in fields}
+        async for segment in self._database.segments.find({"_id": {"$gt": ""}}, shown, session=session):
+            if tally in segment.get("t", ()):
+                yield segment
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A session in which everything is read as of one moment."""
         with driver_errors():
-            if question.in_rollups:
-                return await self._from_rollups(question)
-            return await self._from_facts(question)
-
-    async def _ends(self, kpi: Kpi, part: str) -> list[int]:
-        whole = {"k": kpi.name, "p": part, "d": TOTAL}
-        after = {"k": kpi.name, "p": part, "d": TOTAL + "\0"}
-        found = []
-        with driver_errors():
-            for direction in (1, -1):
-                ends = self._database.rollups.find({"_id": {"$gt": whole, "$lt": after}}, {"_id": 1})
-                found += [one["_id"]["h"] async for one in ends.sort("_id", direction).limit(1)]
-        return found
-
-    async def _from_rollups(self, question: Question) -> list[Row]:
-        dimension = question.crossed[0] if question.crossed else TOTAL
-        first, after = (seconds_since_epoch(at) // HOUR for at in (question.begin, question.end))
-        values = question.where.get(dimension)
-        spans = [
-            {
-                "_id": {
-                    "$gte": rollup_id(question.kpi.name, part, dimension, first),
-                    "$lt": rollup_id(question.kpi.name, part, dimension, after),
-                }
-            }
-            for part in question.parts
-        ]
-        if not spans:
-            return []
-        query: Document = {"$or": spans} | ({} if values is None else {"_id.v": {"$in": list(values)}})
-        found = await self._database.rollups.with_options(read_concern=_ONE_MOMENT).find(query).to_list(None)
-        return [_row(question, one) for one in found]
-
-    async def _from_facts(self, question: Question) -> list[Row]:
-        moment = f"m.{question.kpi.name}.t"
-        facts = self._database[question.kpi.collection].with_options(read_concern=_ONE_MOMENT)
-        span: Document = {moment: {"$gte": question.begin, "$lt": question.end}}
-        if await facts.count_documents(span, limit=self.facts_per_answer + 1) > self.facts_per_answer:
-            raise TooManyFacts
-        chosen = {f"d.{name}": {"$in": list(values)} for name, values in question.where.items()}
-        found = await facts.aggregate(_grouped(question, span | chosen)).to_list(None)
-        return [
-            Row(int(one["_id"]["q"]) * QUARTER, tuple(one["_id"]["by"]), {one["_id"]["c"]: one["n"]})
-            for one in found
-        ]
+            session = await self._database.client.start_session(snapshot=True)
+            try:
+                yield session
+            finally:
+                await session.end_session()
 
 
-def _row(question: Question, rollup: Document) -> Row:
-    identity = rollup["_id"]
-    key = tuple(identity["p"] if name == PART else identity["v"] for name in question.by)
-    return Row(identity["h"] * HOUR, key, rollup["c"])
+def planned(question: Question) -> Plan:
+    """Day sums where no period begins inside the day; half hours where all begin on one; else the lines."""
+    if not question.is_kept_ready:
+        first, last = _days(question)
+        return Plan([], [], [(first, last)])
+    first, last = _days(question)
+    inside: dict[int, bool] = {}
+    for border in (*question.borders[-len(question.starts) :], seconds_since_epoch(question.end)):
+        if border % DAY:
+            day = border // DAY
+            inside[day] = inside.get(day, True) and border % SLOT == 0
+    if question.kpi.stock:
+        first = FIRST_DAY
+    cut = sorted(day for day in inside if first <= day <= last)
+    whole, start = [], first
+    for day in cut:
+        if start < day:
+            whole.append((start, day - 1))
+        start = day + 1
+    if start <= last:
+        whole.append((start, last))
+    return Plan(whole, _runs([d for d in cut if inside[d]]), _runs([d for d in cut if not inside[d]]))
 
 
-def _grouped(question: Question, match: Document) -> list[dict[str, Any]]:
-    """Sums of all counters per quarter of an hour and combination of values."""
-    measure = f"$m.{question.kpi.name}"
-    quarter = {"$floor": {"$divide": [{"$toLong": f"{measure}.t"}, QUARTER * 1000]}}
-    by = [f"$d.{name}" for name in question.by]
-    return [
-        {"$match": match},
-        {"$project": {"_id": 0, "q": quarter, "by": by, "c": {"$objectToArray": f"{measure}.c"}}},
-        {"$unwind": "$c"},
-        {"$group": {"_id": {"q": "$q", "by": "$by", "c": "$c.k"}, "n": {"$sum": "$c.v"}}},
-    ]
+def _days(question: Question) -> tuple[int, int]:
+    first = FIRST_DAY * DAY if question.kpi.stock else seconds_since_epoch(question.begin)
+    return first // DAY, (seconds_since_epoch(question.end) - 1) // DAY
+
+
+def _runs(days: Sequence[int]) -> list[tuple[int, int]]:
+    """Days in a row as [first, last]."""
+    found = []
+    for _, run in groupby(enumerate(days), key=lambda entry: entry[1] - entry[0]):
+        row = [day for _, day in run]
+        found.append((row[0], row[-1]))
+    return found
+
+
+def _range(tally: str, by: Sequence[str], first: int, last: int) -> Document:
+    return {"$gte": day_id(tally, by, first), "$lte": day_id(tally, by, last)}
+
+
+def _counters(question: Question, source: Source) -> list[str]:
+    """The columns of the source that the figure is made of."""
+    tally, counter = question.span.partition(".")[::2]
+    seconds = [counter] if tally == source.name else []
+    return [*sorted(question.kpi.counters[source.name]), *seconds]
+
+
+def _span(question: Question, source: Source) -> list[str]:
+    """The span whose percentile is asked for, when the source has it."""
+    tally, _, name = question.span.partition(".")
+    return [name] if question.rank and tally == source.name and name in TALLIES[source.tally].spans else []
+
+
+def _fields(prefix: str, by: Sequence[str], counters: Sequence[str]) -> Document:
+    start = f"{prefix}." if prefix else ""
+    names = ["n", "t", *(f"d.{name}" for name in by), *(f"c.{name}" for name in counters)]
+    return {f"{start}{name}": 1 for name in names}

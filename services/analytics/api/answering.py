@@ -1,0 +1,109 @@
+"""From a caller's parameters to counted figures: what all routes of analytics have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import Response
+
+from services.analytics.api.questions import MOST_POINTS, Parameters, asked, of_departments, refuse
+from services.analytics.domain.cases import aged
+from services.analytics.domain.catalogue import KPIS, Kpi
+from services.analytics.domain.figures import (
+    Counted,
+    Point,
+    Question,
+    Series,
+    TooManyPoints,
+    ValueOf,
+    answer,
+)
+from services.analytics.domain.recompute import Recount
+from services.analytics.store.evidence import EvidenceStore
+from services.analytics.store.figures import FigureStore, TooManyFacts
+from shared.clock import Clock
+from shared.principal import Principal
+from shared.problem import Fault, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The answer of GET /v1/kpis/{name}."""
+
+    name: str
+    definition: Mapping[str, str]
+    unit: str
+    zone: str
+    as_of: datetime | None
+    total: Point
+    series: list[Series]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers questions of callers, within what they may see; `zone` is used where none is named."""
+
+    figures: FigureStore
+    evidence: EvidenceStore
+    clock: Clock
+    zone: ZoneInfo
+    value_of: ValueOf
+
+    async def question(self, name: str, parameters: Parameters, who: Principal) -> Question:
+        """The question, narrowed to the caller's departments. Raises Problem 403, 404, 422."""
+        wanted = of_departments(asked(kpi_of(name), parameters, self.zone), who)
+        extent = None if wanted.bounded else await self.figures.extent(wanted.kpi)
+        return wanted.question(extent, self.clock.now())
+
+    async def figure(self, name: str, parameters: Parameters, who: Principal) -> Figure:
+        """One figure: its total, and its series by grain and dimensions."""
+        question = await self.question(name, parameters, who)
+        kpi, as_of = question.kpi, await self.figures.as_of(question.kpi)
+        total, series = self.points(question, await self.counted(question))
+        return Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
+
+    async def counted(self, question: Question) -> Counted:
+        try:
+            if question.kpi.now:
+                recount, now = Recount(question), self.clock.now()
+                for case in await self.figures.open_cases(question):
+                    recount.add(aged(case, now))
+                return recount.counted()
+            return await self.figures.counted(question)
+        except TooManyFacts as error:
+            self.refuse_facts(error)
+
+    def points(self, question: Question, counted: Counted) -> tuple[Point, list[Series]]:
+        """Raises Problem 422 for more points than an answer may have."""
+        value_of = float if question.kpi.now else self.value_of
+        try:
+            return answer(question, counted, value_of, self.clock.now(), MOST_POINTS)
+        except TooManyPoints as error:
+            message = (
+                "too many values x periods for one answer: filter, or take a coarser grain or a shorter span"
+            )
+            raise refuse("by", message, MOST_POINTS) from error
+
+    def refuse_facts(self, error: Exception) -> NoReturn:
+        message = (
+            "too many facts for a figure that is not kept ready (docs/kpis.md): narrow from and to, "
+            "or ask by fewer dimensions"
+        )
+        raise refuse("from", message, self.figures.facts_per_answer) from error
+
+
+def kpi_of(name: str) -> Kpi:
+    """Raises Problem 404 with the names that there are."""
+    if name not in KPIS:
+        fault = Fault("/name", f"allowed: {', '.join(KPIS)}")
+        raise Problem(404, "There is no KPI of this name; GET /v1/kpis lists them.", [fault])
+    return KPIS[name]
+
+
+def json_answer(body: Any) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -1,0 +1,201 @@
+"""Figures recomputed: from the facts, or from the log, beside what is served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.analytics.api.answering import Answers, json_answer
+from services.analytics.api.questions import Parameters, refuse
+from services.analytics.domain.catalogue import KPIS, Kpi
+from services.analytics.domain.figures import Counted, Point, Question, Series
+from services.analytics.domain.recompute import Recount
+from services.analytics.domain.replay import Replay
+from services.analytics.domain.spans import BinOf
+from services.analytics.log import Log
+from services.analytics.store.figures import TooManyFacts
+from shared.problem import Problem
+from shared.query import only
+
+MOST_DIFFERENCES = 100
+BUSY_SECONDS = 5
+
+
+class CheckAll(BaseModel):
+    """What all KPIs are recomputed from. `query`: parameters of a figure that all know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Literal["facts", "log"] = Field("facts", alias="from")
+    query: Parameters = Field(default_factory=lambda: Parameters.model_validate({}))
+
+
+class Check(CheckAll):
+    """What is to be recomputed. `query` takes the parameters of GET /v1/kpis/{name}."""
+
+    kpi: str = Field(max_length=64)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    total: Point
+    series: list[Series]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`difference` is recomputed less served of the total; `differing` names up to 100 points."""
+
+    kpi: str
+    source: str
+    equal: bool
+    difference: float
+    differing: list[dict[str, Any]]
+    served: Totals
+    recomputed: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One KPI of all, `by` nothing or one dimension."""
+
+    kpi: str
+    by: list[str]
+    equal: bool
+    n: int
+    difference: float
+    differing: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    source: str
+    equal: bool
+    items: list[Verdict]
+
+
+def checking_routes(
+    answers: Answers, log: Log, bin_of: BinOf, group_prefix: str, guard: type[APIRoute]
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["kpis"], route_class=guard)
+    recomputing = Recomputing(answers, log, bin_of, group_prefix)
+
+    @router.post("/recompute-check", responses={200: {"model": Checked}}, dependencies=[Depends(only(()))])
+    async def recompute_check(check: Check, request: Request) -> Response:
+        """Recompute a figure from the facts or from Kafka, and compare it with what is served."""
+        question = await answers.question(check.kpi, check.query, request.state.principal)
+        if question.kpi.now:
+            raise refuse("kpi", "is read from the cases themselves: there is nothing to compare it with")
+        ((served, again),) = await recomputing.both(check.from_, [question])
+        return json_answer(_compared(check, answers, question, served, again))
+
+    @router.post(
+        "/recompute-check/all", responses={200: {"model": Verdicts}}, dependencies=[Depends(only(()))]
+    )
+    async def recompute_all(check: CheckAll, request: Request) -> Response:
+        """The same for every KPI, as a whole and by a dimension, in one reading."""
+        questions = []
+        for kpi in KPIS.values():
+            for by in () if kpi.now else ([], [_dimension(kpi)]):
+                query = check.query.model_copy(update={"by": by})
+                questions.append(await answers.question(kpi.name, query, request.state.principal))
+        pairs = await recomputing.both(check.from_, questions)
+        found = [_verdict(answers, *one) for one in zip(questions, pairs, strict=True)]
+        return json_answer(Verdicts(check.from_, all(one.equal for one in found), found))
+
+    return router
+
+
+@dataclass
+class Recomputing:
+    """Counts questions twice: as they are served, and anew. One at a time, since it reads everything."""
+
+    answers: Answers
+    log: Log
+    bin_of: BinOf
+    group_prefix: str
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def both(self, source: str, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+        """Served and recomputed, as of one moment. Raises Problem 422 for too many facts, 503 when busy."""
+        if self._turn.locked():
+            again = {"Retry-After": str(BUSY_SECONDS)}
+            raise Problem(503, "Another figure is being recomputed.", headers=again)
+        async with self._turn:
+            try:
+                return await (self._from_log if source == "log" else self._from_facts)(questions)
+            except TooManyFacts as error:
+                self.answers.refuse_facts(error)
+
+    async def _from_facts(self, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+        found = []
+        for question in questions:
+            async with self.answers.figures.snapshot() as session:
+                served = await self.answers.figures.counted(question, session)
+                recount = Recount(question)
+                async for some in self.answers.evidence.recount(question, session):
+                    recount.add(some)
+            found.append((served, recount.counted()))
+        return found
+
+    async def _from_log(self, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+        async with self.answers.figures.snapshot() as session:
+            served = [await self.answers.figures.counted(question, session) for question in questions]
+            ends = await self.answers.evidence.counted_up_to(self.group_prefix, session)
+        replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
+        async for events in self.log.read(ends):
+            rows = await asyncio.to_thread(replay.hear, events)
+            for recount in recounts:
+                recount.add(rows)
+            if len(replay) > self.answers.figures.facts_per_answer:
+                raise TooManyFacts
+        return [(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
+
+
+def _dimension(kpi: Kpi) -> str:
+    return "department" if "department" in kpi.dimensions else kpi.dimensions[-1]
+
+
+def _verdict(answers: Answers, question: Question, pair: tuple[Counted, Counted]) -> Verdict:
+    mine, theirs = (Totals(*answers.points(question, counted)) for counted in pair)
+    differing = _differing(mine.series, theirs.series)
+    return Verdict(
+        kpi=question.kpi.name,
+        by=list(question.by),
+        equal=not differing and mine.total == theirs.total,
+        n=mine.total.n,
+        difference=(theirs.total.value or 0) - (mine.total.value or 0),
+        differing=differing[:MOST_DIFFERENCES],
+    )
+
+
+def _compared(check: Check, answers: Answers, question: Question, served: Counted, again: Counted) -> Checked:
+    mine, theirs = (Totals(*answers.points(question, counted)) for counted in (served, again))
+    differing = _differing(mine.series, theirs.series)
+    return Checked(
+        kpi=check.kpi,
+        source=check.from_,
+        equal=not differing and mine.total == theirs.total,
+        difference=(theirs.total.value or 0) - (mine.total.value or 0),
+        differing=differing[:MOST_DIFFERENCES],
+        served=mine,
+        recomputed=theirs,
+    )
+
+
+def _differing(served: list[Series], recomputed: list[Series]) -> list[dict[str, Any]]:
+    mine, theirs = (
+        {(tuple(one.key.items()), point.start): point for one in series for point in one.points}
+        for series in (served, recomputed)
+    )
+    return [
+        {"key": dict(at[0]), "start": at[1], "served": mine.get(at), "recomputed": theirs.get(at)}
+        for at in mine | theirs
+        if mine.get(at) != theirs.get(at)
+    ]

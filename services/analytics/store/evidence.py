@@ -1,0 +1,170 @@
+"""The facts behind figures: streamed for a recount, and a page at a time for people."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.analytics.domain.figures import Question, Source
+from services.analytics.domain.rows import EPOCH, Fact, Row, rows, seconds_since_epoch
+from services.analytics.domain.tallies import JOINT_FACTS, TALLIES
+from services.analytics.store.figures import TooManyFacts
+from shared.handler import Partition
+from shared.mongo import Database, Document, Session, driver_errors
+
+MOST_AT_ONCE = 4000
+"""Facts fetched for one page before the span is cut into smaller ones."""
+FIRST_SPAN, WIDER = 3600, 8
+EARLIEST = -62_135_596_800
+"""The first second of the year 1."""
+
+
+class Place(NamedTuple):
+    """Where a record stands in the order of records: its second, and what it is."""
+
+    second: int
+    tally: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One row that a figure counts, with the fact it comes from."""
+
+    place: Place
+    collection: str
+    row: Row
+
+
+class EvidenceStore:
+    """Facts by what they count for and when; never all of a collection."""
+
+    def __init__(self, database: Database, facts_per_answer: int) -> None:
+        self._database = database
+        self.facts_per_answer = facts_per_answer
+
+    async def recount(self, question: Question, session: Session | None = None) -> AsyncIterator[list[Row]]:
+        """All rows in the span of the question, a few thousand at a time. Raises TooManyFacts."""
+        seen, (begin, end) = 0, _span(question)
+        for source in question.sources:
+            for collection in TALLIES[source.tally].collections:
+                cursor = self._find(question, source, collection, begin, end, session).batch_size(2000)
+                some: list[Row] = []
+                with driver_errors():
+                    async for document in cursor:
+                        seen += 1
+                        if seen > self.facts_per_answer:
+                            raise TooManyFacts
+                        some += _rows(document, source)
+                        if len(some) >= MOST_AT_ONCE:
+                            yield some
+                            some = []
+                yield some
+
+    async def page(self, question: Question, after: Place | None, limit: int) -> list[Evidence]:
+        """The first `limit` records after a place, in the order of time."""
+        begin, end = _span(question)
+        start, width = max(begin, after.second) if after else begin, FIRST_SPAN
+        if question.kpi.stock:
+            start = await self._first(question, start)
+        found: list[Evidence] = []
+        while start < end and len(found) < limit:
+            stop = min(start + width, end)
+            some = await self._between(question, start, stop)
+            if some is None and width > 1:
+                width = max(1, width // WIDER)
+                continue
+            found += [one for one in some or () if after is None or one.place > after]
+            start, width = stop, width * WIDER if len(some or ()) < limit else width
+        return found[:limit]
+
+    async def counted_up_to(self, group_prefix: str, session: Session) -> dict[Partition, int]:
+        """The next offset of every partition: what is before it was counted, what follows was not."""
+        ends: dict[Partition, int] = {}
+        with driver_errors():
+            async for fence in self._database.offsets.find(
+                {"_id": {"$gte": group_prefix, "$lt": f"{group_prefix}~"}}, session=session
+            ):
+                topic, number = fence["_id"].split("/")[1:]
+                ends[Partition(topic, int(number))] = fence.get("next") or 0
+        return ends
+
+    async def _between(self, question: Question, start: int, stop: int) -> list[Evidence] | None:
+        """All records of a span in order; None when they are too many to be sorted at once."""
+        found: list[Evidence] = []
+        with driver_errors():
+            for source in question.sources:
+                for collection in TALLIES[source.tally].collections:
+                    cursor = self._find(question, source, collection, start, stop).limit(MOST_AT_ONCE + 1)
+                    documents = await cursor.to_list(None)
+                    if len(documents) > MOST_AT_ONCE and stop - start > 1:
+                        return None
+                    found += _evidence(documents, source, collection, question, start, stop)
+        return sorted(found, key=lambda one: one.place)
+
+    async def _first(self, question: Question, start: int) -> int:
+        """Where a stock begins: the first fact there is, so that empty centuries are not walked through."""
+        moments = [start]
+        for source in question.sources:
+            for collection in TALLIES[source.tally].collections:
+                query = {"m": {"$elemMatch": {"k": source.tally, "t": {"$gte": _at(EARLIEST)}}}}
+                with driver_errors():
+                    cursor = self._database[collection].find(query, {"m": 1}).sort([("m.k", 1), ("m.t", 1)])
+                    async for document in cursor.limit(1):
+                        moments += [seconds_since_epoch(m["t"]) for m in document["m"]]
+        return min(moments)
+
+    def _find(
+        self,
+        question: Question,
+        source: Source,
+        collection: str,
+        start: int,
+        stop: int,
+        session: Session | None = None,
+    ) -> Any:
+        """A cursor over the facts that count in the source's tally in [start, stop)."""
+        matched: Document = {"k": source.tally, "t": {"$gte": _at(start), "$lt": _at(stop)}}
+        wanted = {
+            f"d.{name}": {"$in": list(values)}
+            for name, values in question.where.items()
+            if name != question.kpi.part
+        }
+        if has_labels_of_its_own(source.tally, collection):
+            query: Document = {"m": {"$elemMatch": matched | wanted}}
+        else:
+            query = {"m": {"$elemMatch": matched}} | wanted
+        return self._database[collection].find(query, {"d": 1, "m": 1}, session=session)
+
+
+def has_labels_of_its_own(tally: str, collection: str) -> bool:
+    """Whether the tally's measures in this collection carry labels of their own."""
+    return collection == JOINT_FACTS or tally == "orders"
+
+
+def _span(question: Question) -> tuple[int, int]:
+    begin = EARLIEST if question.kpi.stock else seconds_since_epoch(question.begin)
+    return begin, seconds_since_epoch(question.end)
+
+
+def _at(second: int) -> datetime:
+    return EPOCH + timedelta(seconds=second)
+
+
+def _rows(document: Document, source: Source) -> Iterator[Row]:
+    return (row for row in rows(msgspec.convert(document, Fact)) if row.measure.k == source.tally)
+
+
+def _evidence(
+    documents: list[Document], source: Source, collection: str, question: Question, start: int, stop: int
+) -> Iterator[Evidence]:
+    for document in documents:
+        for number, row in enumerate(_rows(document, source)):
+            second = seconds_since_epoch(row.measure.t)
+            if start <= second < stop and question.asks_for(row):
+                identity = f"{document['_id']}" + (f"#{number}" if number else "")
+                yield Evidence(Place(second, source.tally, identity), collection, row)

@@ -1,0 +1,150 @@
+"""Lines and sums of many documents put together into what a question asks for, with numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from services.analytics.domain.figures import Counted, Key, Question, Source
+from services.analytics.domain.rows import seconds_since_epoch
+from services.analytics.store.packed import NO_BIN, WEIGHT, Numbers, Table, grouped, summed
+from services.analytics.store.words import NewWords
+
+ALL = (-1, -1)
+"""Stands among places of keys and periods for all of them together."""
+
+
+class _Bins(NamedTuple):
+    """Per line: the place of its key, its period, the bin, and how many."""
+
+    key: Numbers
+    period: Numbers
+    bin: Numbers
+    n: Numbers
+
+
+class Gathering:
+    """Adds up tables for one question; `counted` says what came of it."""
+
+    def __init__(self, question: Question, words: NewWords) -> None:
+        self._question, self._words = question, words
+        self._borders = np.array(question.borders, np.int64)
+        self._end = seconds_since_epoch(question.end)
+        self._places: dict[Key, int] = {}
+        self._sums: dict[str, dict[int, Numbers]] = {}
+        self._bins: list[_Bins] = []
+
+    def add_sums(self, table: Table, source: Source) -> None:
+        """Add counters (and sums of seconds) of lines or sums."""
+        table = self._asked_for(table)
+        if not len(table):
+            return
+        keys, line_key = self._keys(table, source)
+        periods = len(self._borders)
+        cell = line_key * periods + self._period(table)
+        for name, column in table.counters.items():
+            if name != WEIGHT:
+                sums = summed(column, cell, len(keys) * periods).reshape(len(keys), periods)
+                mine = self._sums.setdefault(f"{source.name}.{name}", {})
+                for place, row in zip(keys, sums, strict=True):
+                    mine[place] = mine[place] + row if place in mine else row
+
+    def add_bins(self, table: Table, source: Source) -> None:
+        """Add bins of the span: `bins["bin"]`, and how many in `counters["n"]`."""
+        table = self._asked_for(table)
+        if not len(table):
+            return
+        keys, line_key = self._keys(table, source)
+        place = np.array(keys, np.int64)[line_key]
+        self._bins.append(_Bins(place, self._period(table), table.bins["bin"], table.counters["n"]))
+
+    def add_lines(self, table: Table, source: Source) -> None:
+        """Add lines, with the bins of their span where one is asked for."""
+        self.add_sums(table, source)
+        for column in table.bins.values():
+            chosen = column != NO_BIN
+            lines = table.take(chosen)
+            self.add_bins(
+                Table(lines.at, lines.codes, {"n": lines.counters[WEIGHT]}, {"bin": column[chosen]}), source
+            )
+
+    def counted(self) -> Counted:
+        nothing = np.zeros(len(self._borders), np.int64)
+        names = [f"{tally}.{c}" for tally, counters in self._question.kpi.counters.items() for c in counters]
+        names += [self._question.span] if self._question.span else []
+        sums = {
+            name: [self._sums.get(name, {}).get(place, nothing).tolist() for place in self._places.values()]
+            for name in names
+        }
+        return Counted(list(self._places), sums, self._percentiles() if self._bins else {})
+
+    def _asked_for(self, table: Table) -> Table:
+        chosen = (table.at >= self._borders[0]) & (table.at < self._end)
+        for dimension, values in self._question.where.items():
+            if dimension != self._question.kpi.part:
+                chosen &= np.isin(table.codes[dimension], self._words.coded(dimension, values))
+        return table if chosen.all() else table.take(chosen)
+
+    def _period(self, table: Table) -> Numbers:
+        return np.searchsorted(self._borders, table.at, side="right") - 1
+
+    def _keys(self, table: Table, source: Source) -> tuple[list[int], Numbers]:
+        """The places of the keys that occur, and for each line which of them it has."""
+        by = [name for name in self._question.by if name != self._question.kpi.part]
+        if not by:
+            return [self._place((), (), source)], np.zeros(len(table), np.int64)
+        first, second = table.codes[by[0]], table.codes[by[-1]]
+        wide = int(second.max()) + 1
+        found, line_key = _numbered(first * wide + second if len(by) == 2 else first)
+        present = np.stack([found // wide, found % wide], 1) if len(by) == 2 else found[:, None]
+        keys = [self._place(by, codes, source) for codes in present.tolist()]
+        return keys, line_key
+
+    def _place(self, by: Sequence[str], codes: Sequence[int], source: Source) -> int:
+        words = {name: self._words.word(name, code) for name, code in zip(by, codes, strict=True)}
+        key = tuple(words.get(name, source.part) for name in self._question.by)
+        return self._places.setdefault(key, len(self._places))
+
+    def _percentiles(self) -> dict[tuple[int, int], int]:
+        """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
+        every = _Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
+        zeros = np.zeros_like(every.key)
+        found = _ranked([every.key, every.period], every.bin, every.n, self._question.rank)
+        whole = _ranked([zeros, zeros], every.bin, every.n, self._question.rank)
+        return {**found, ALL: whole[0, 0]} if whole else found
+
+
+def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
+    """The codes that occur, and each line's place among them; by a table where the codes are few enough."""
+    most = int(codes.max()) + 1
+    if most > 4 * len(codes) + 1_000_000:
+        found, places = np.unique(codes, return_inverse=True)
+        return found, places.astype(np.int64)
+    present = np.zeros(most, bool)
+    present[codes] = True
+    found = np.flatnonzero(present)
+    place = np.empty(most, np.int64)
+    place[found] = np.arange(len(found))
+    return found, place[codes]
+
+
+def _ranked(keys: Sequence[Numbers], bins: Numbers, n: Numbers, share: int) -> dict[tuple[int, int], int]:
+    groups, inverse, first = grouped([*keys, bins])
+    counts = summed(n, inverse, groups)
+    cell_of = [key[first] for key in keys]
+    cells, cell, cell_first = grouped(cell_of)
+    totals = summed(counts, cell, cells)
+    gone = np.cumsum(counts)
+    before = gone[cell_first] - counts[cell_first]
+    ranks = -(-totals * share // 100)
+    reached = (gone - before[cell] >= ranks[cell]) & (counts > 0)
+    places = np.flatnonzero(reached)
+    which, start = np.unique(cell[places], return_index=True)
+    chosen = places[start]
+    return {
+        (int(cell_of[0][at]), int(cell_of[1][at])): int(bins[first][at])
+        for at, group in zip(chosen.tolist(), which.tolist(), strict=True)
+        if totals[group] > 0
+    }

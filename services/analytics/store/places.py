@@ -1,0 +1,25 @@
+"""Where packed counts stand: ids that sort by tally, dimensions and time, so that a span is one range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def day_id(tally: str, by: Sequence[str], day: int) -> str:
+    """The id of a tally's sums by some dimensions on a UTC day."""
+    return f"{tally}/{'|'.join(by)}/{day_key(day)}"
+
+
+def chunk_id(tally: str, day: int, number: int) -> str:
+    """The id of lines of a tally on a UTC day."""
+    return f"{tally}/{day_key(day)}/{number:05}"
+
+
+def day_key(day: int) -> str:
+    """A day as text in the order of time; the years 1 to 9999 are all above zero."""
+    return f"{day + 1_000_000:07}"
+
+
+def day_of_key(identity: str) -> int:
+    """The UTC day, counted from 1970, that the id of a day document ends with."""
+    return int(identity.rpartition("/")[2]) - 1_000_000

@@ -1,0 +1,212 @@
+"""What segments, days and chunks in MongoDB say, whatever the history: that of pandas, and of the facts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from services.analytics import handlers
+from services.analytics.domain.catalogue import KPIS
+from services.analytics.domain.figures import Question, answer
+from services.analytics.domain.periods import starts
+from services.analytics.domain.recompute import Recount
+from services.analytics.domain.rows import Fact, rows
+from services.analytics.domain.tallies import COLLECTIONS
+from services.analytics.store import compaction
+from services.analytics.store.compaction import Compactor
+from services.analytics.store.facts import FactStore
+from services.analytics.store.figures import FigureStore
+from shared.events import ActivityRecorded, CaseChanged, Event, FeedbackReceived
+from shared.handler import Batch, Cause, Handler, Partition, Received
+from shared.mongo import Database, Mongo, transaction
+from tests.support import naive_kpis
+from tests.support.analytics import NOON
+from tests.support.analytics import feedback as said
+from tests.support.servers import Servers
+from tests.unit.test_analytics_rollups import batches_of, bin_of, worlds
+
+FEW = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+"""Every example writes and reads a database: a failing one is shown as it was drawn, not made smaller."""
+BEGIN, END = datetime(2019, 5, 1, tzinfo=UTC), datetime(2019, 7, 1, tzinfo=UTC)
+ZONES = ("UTC", "Asia/Shanghai", "Asia/Kolkata", "Asia/Kathmandu", "America/New_York")
+
+
+class Store:
+    """Analytics without Kafka: batches of events go through the handlers, each in its transaction."""
+
+    def __init__(self, mongo: Mongo, database: Database) -> None:
+        self.database, self.facts = database, FactStore(database)
+        self.figures = FigureStore(database, 100_000)
+        self.compactor = Compactor(mongo, database)
+        self._mongo, self._offset = mongo, itertools.count()
+        self._handlers: dict[str, Handler[Any, Any, Any]] = {
+            "feedback": handlers.on_feedback_received(self.facts, bin_of),
+            "activity": handlers.on_activity_recorded(self.facts),
+            "cases": handlers.on_case_changed(self.facts),
+            "sla": handlers.on_target_judged(self.facts, bin_of),
+        }
+
+    async def hear(self, events: Sequence[Event]) -> None:
+        topics = {FeedbackReceived: "feedback", ActivityRecorded: "activity", CaseChanged: "cases"}
+        for topic, handler in self._handlers.items():
+            heard = [event for event in events if topics.get(type(event), "sla") == topic]
+            cause = Cause(Partition(topic, 0))
+            batch = Batch([Received(event, cause, next(self._offset)) for event in heard], NOON)
+            await self._apply(handler, batch)
+
+    async def _apply(self, handler: Handler[Any, Any, Any], batch: Batch[Any]) -> None:
+        async def body(session: Any) -> None:
+            decision = handler.decide(batch, await handler.load(batch, session))
+            await handler.store(decision.changes, session)
+
+        async with self._mongo.session() as session:
+            await transaction(session, body)
+
+    async def empty(self) -> None:
+        for name in await self.database.list_collection_names():
+            await self.database[name].delete_many({})
+        # what they know of codes stays true as long as a database lives
+        self.figures = FigureStore(self.database, 100_000)
+        self.compactor = Compactor(self._mongo, self.database)
+
+
+@pytest.fixture(scope="module")
+async def store(servers: Servers) -> AsyncIterator[Store]:
+    mongo = Mongo(servers.mongo)
+    database = mongo.database(f"t{uuid4().hex[:10]}_analytics")
+    made = Store(mongo, database)
+    await made.facts.prepare()
+    yield made
+    await database.client.drop_database(database.name)
+    mongo.close()
+
+
+def question(name: str, by: tuple[str, ...], grain: Any, zone: str, **given: Any) -> Question:
+    where = ZoneInfo(zone)
+    moments = starts(BEGIN, END, grain, where, 10_000)
+    return Question(KPIS[name], BEGIN, END, grain, where, moments, by, **given)
+
+
+async def series(store: Store, asked: Question) -> dict[Any, naive_kpis.Figure]:
+    counted = await store.figures.counted(asked)
+    _, found = answer(asked, counted, float, END, 10**6)
+    return {
+        (tuple(one.key.values()), _period(asked, point.start)): (point.numerator, point.n)
+        for one in found
+        for point in one.points
+        if point.n or point.numerator
+    }
+
+
+def _period(asked: Question, start: datetime) -> Any:
+    if asked.grain == "all":
+        return 0
+    local = start.astimezone(asked.zone).replace(tzinfo=None)
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    if asked.grain == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if asked.grain == "month" else day
+
+
+async def recounted(store: Store, asked: Question) -> Any:
+    recount = Recount(asked)
+    for collection in COLLECTIONS:
+        async for document in store.database[collection].find():
+            recount.add(rows(msgspec.convert(document, Fact)))
+    return recount.counted()
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=12)
+@given(worlds(), st.data())
+async def test_any_history_ends_in_the_figures_of_pandas(
+    store: Store, monkeypatch: pytest.MonkeyPatch, events: list[Event], data: st.DataObject
+) -> None:
+    await store.empty()
+    monkeypatch.setattr(compaction, "DAYS_AT_ONCE", data.draw(st.sampled_from([1, 3, 40])))
+    monkeypatch.setattr(compaction, "CHUNK_LINES", data.draw(st.sampled_from([2, 50_000])))
+    for batch in batches_of(events, data):
+        await store.hear(batch)
+        if data.draw(st.booleans()):
+            await store.compactor.compact()
+    for name in naive_kpis.KPIS:
+        grain, zone = (
+            data.draw(st.sampled_from(["day", "week", "month", "all"])),
+            data.draw(st.sampled_from(ZONES)),
+        )
+        offered = [d for d in ("department", "category", "channel", "kind") if d in KPIS[name].dimensions]
+        dimensions = st.lists(st.sampled_from(offered or ["sku"]), max_size=2, unique=True)
+        by = tuple(data.draw(dimensions))
+        asked = question(name, by, grain, zone, statistic="mean")
+        assert await series(store, asked) == naive_kpis.series(name, events, by, grain, zone), (
+            name,
+            by,
+            grain,
+            zone,
+        )
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=8)
+@given(worlds(), st.data())
+async def test_every_figure_equals_a_recount_of_the_facts(
+    store: Store, events: list[Event], data: st.DataObject
+) -> None:
+    await store.empty()
+    for batch in batches_of(events, data):
+        await store.hear(batch)
+        if data.draw(st.booleans()):
+            await store.compactor.compact()
+    for name, kpi in KPIS.items():
+        if kpi.now:
+            continue
+        by = tuple(data.draw(st.lists(st.sampled_from(kpi.dimensions), max_size=2, unique=True)))
+        grain, zone = data.draw(st.sampled_from(["hour", "day", "all"])), data.draw(st.sampled_from(ZONES))
+        statistic = data.draw(st.sampled_from(kpi.statistics or ("p50",)))
+        asked = question(name, by, grain, zone, statistic=statistic)
+        served = answer(asked, await store.figures.counted(asked), float, END, 10**7)
+        assert served == answer(asked, await recounted(store, asked), float, END, 10**7), (
+            name,
+            by,
+            grain,
+            zone,
+        )
+
+
+async def test_a_compactor_that_is_killed_leaves_everything_as_it_was(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.hear([said(("k", n), at=NOON + timedelta(hours=n)) for n in range(50)])
+    asked = question("feedback_volume", ("kind",), "day", "UTC")
+    before = await series(store, asked)
+
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Compactor, "_add", killed)
+        with pytest.raises(Killed):
+            await store.compactor.compact()
+    assert await store.database.segments.count_documents({}) == 1
+    assert await series(store, asked) == before
+    assert await store.compactor.compact() == 1
+    assert await store.database.segments.count_documents({}) == 0
+    assert await series(store, asked) == before
+    assert sorted(before.values()) == [(12, 12), (14, 14), (24, 24)]
