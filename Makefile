@@ -51,6 +51,14 @@ format: $(VENV)/.dev ## put format and import order right
 bench: $(VENV)/.dev ## feedback per second through all four services, and each stage beside its raw limit
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: bench-queries
+bench-queries: $(VENV)/.dev ## how long figures take over many facts (ARGS="--facts N")
+	@$(BIN)/python -m tests.bench.queries $(ARGS)
+
+.PHONY: faults-sla
+faults-sla: $(VENV)/.dev ## promised times: four replicas, one killed, a clock that jumps
+	@CQM_FAULT_CLOCKS=$${CQM_FAULT_CLOCKS:-3000} $(BIN)/python -m pytest -q tests/faults/test_sla_timers.py $(ARGS)
+
 .PHONY: docs
 docs: $(VENV)/.dev ## write again what is generated: contracts, docs/topics.md, the policy schema
 	@$(BIN)/python -m shared.contracts

@@ -110,9 +110,8 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
     ),
     "department_efficiency": _texts(
         "Cases resolved (first resolution) in the period / cases opened in the period; above 1 the backlog "
-        "shrinks. By department, with the other figures of a department in GET /v1/reports/departments.",
-        "期内（首次）解决的案件 / 期内开立的案件；大于 1 表示积压减少。"
-        "部门的其他指标见 GET /v1/reports/departments。",
+        "shrinks.",
+        "期内（首次）解决的案件 / 期内开立的案件；大于 1 表示积压减少。",
     ),
     "sla_attainment": _texts(
         "Met / (met + breached) promises, per target and clock epoch; one that is open and past due "
