@@ -14,6 +14,7 @@ from rich.console import Console
 from shared.observability import configure_logging
 from tests.bench import chain, doors, importing, report, stages
 from tests.bench.laboratory import laboratory
+from tests.bench.machine import machine, show_machine
 
 IMPORTED = 4
 """Rows of an import for each feedback of another part: they are that much quicker."""
@@ -52,8 +53,8 @@ def main(
 
 
 async def _measure(console: Console, folder: Path, part: Part | None, count: int) -> dict[str, object]:
-    machine = report.machine()
-    report.show_machine(console, machine)
+    found = machine()
+    show_machine(console, found)
     ways: list[doors.Finding] = []
     alone: list[stages.Finding] = []
     whole = None
@@ -76,7 +77,7 @@ async def _measure(console: Console, folder: Path, part: Part | None, count: int
         async with laboratory(folder / "chain") as lab:
             whole = await chain.measure(lab, count)
         report.show_chain(console, whole)
-    return report.document(machine, ways, alone, whole, imported)
+    return report.document(found, ways, alone, whole, imported)
 
 
 if __name__ == "__main__":

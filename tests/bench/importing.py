@@ -35,10 +35,10 @@ from shared.mapping import mapping_of
 from shared.observability import configure_logging
 from tests.bench import raw
 from tests.bench.laboratory import GENERATOR, Laboratory, laboratory
+from tests.bench.machine import machine, show_machine
 from tests.bench.measure import Measured, Sample
 from tests.bench.raw import SCRAP
 from tests.bench.raw_intake import HEADERS
-from tests.bench.report import machine, show_machine
 from tests.support.imports import FINISHED, NYC311_MAPPING, feedback_from_now, nyc311_rows
 
 SOURCE = "nyc311"

@@ -3,35 +3,27 @@
 The clocks are made directly in a MongoDB of its own. Measured is ClockStore.late, decoding included.
 """
 
-import asyncio
 import random
-import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.folder import DataFolder
-from deploy.local.mongod import LocalMongod
-from deploy.local.part import running
-from deploy.local.ports import PortBook
 from services.sla.domain.clock import Clock
 from services.sla.store import ClockStore
 from services.sla.store.documents import clock_document
 from services.sla.store.late import due_document
 from shared.mongo import Database, Mongo, ending_after
-from tests.bench import report
+from tests.bench.alone import on_its_own_mongod
 from tests.support.open_clocks import clocks, lists
 
 PAGE = 50
 INSERT = 2000
-CACHE_GB = 4.0
 FILLING_SECONDS = 1800.0
 
 
@@ -40,29 +32,17 @@ def main(
     draws: Annotated[int, typer.Option(min=2, help="Clocks whose values each list is asked with.")] = 50,
 ) -> None:
     """p50 and p99 of every list of what is late."""
-    console = Console(width=None if Console().is_terminal else 120)
-    report.show_machine(console, report.machine())
-    with (
-        tempfile.TemporaryDirectory(prefix="cqm-overdue-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(_measure(console, Path(folder), count, draws))
+    on_its_own_mongod("overdue", partial(_measure, count=count, draws=draws))
 
 
-async def _measure(console: Console, folder: Path, count: int, draws: int) -> None:
-    data = DataFolder(folder).create()
-    mongod = LocalMongod(data, PortBook(data.ports_file).claim("mongo"), cache_gb=CACHE_GB)
-    async with running(mongod):
-        mongo = Mongo(mongod.url)
-        database = mongo.database("overdue")
-        store = ClockStore(database)
-        began = time.perf_counter()
-        with ending_after(FILLING_SECONDS):
-            drawn = await _fill(store, database, count, draws)
-            await store.ensure_indexes()
-        console.print(f"{count:,} clocks in {time.perf_counter() - began:.0f} s", highlight=False)
-        _show(console, await _ask(store, drawn), count)
-        mongo.close()
+async def _measure(console: Console, mongo: Mongo, database: Database, count: int, draws: int) -> None:
+    store = ClockStore(database)
+    began = time.perf_counter()
+    with ending_after(FILLING_SECONDS):
+        drawn = await _fill(store, database, count, draws)
+        await store.ensure_indexes()
+    console.print(f"{count:,} clocks in {time.perf_counter() - began:.0f} s", highlight=False)
+    _show(console, await _ask(store, drawn), count)
 
 
 async def _fill(store: ClockStore, database: Database, count: int, draws: int) -> list[Clock]:

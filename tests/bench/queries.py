@@ -4,25 +4,18 @@ The counted lines are made directly, as the segments that batches would have wri
 own, and compacted by the service's own compactor. Measured is FigureStore.counted over 90 days.
 """
 
-import asyncio
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import typer
-import uvloop
 from rich.console import Console
 from rich.table import Table as Shown
 
-from deploy.local.folder import DataFolder
-from deploy.local.mongod import LocalMongod
-from deploy.local.part import running
-from deploy.local.ports import PortBook
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Question
 from services.analytics.domain.periods import starts
@@ -33,12 +26,11 @@ from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from services.analytics.store.packed import WEIGHT, Table
 from shared.mongo import Database, Document, Mongo
-from tests.bench import report
+from tests.bench.alone import on_its_own_mongod
 
 DAYS = 90
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 SEGMENT = 20_000
-CACHE_GB = 4.0
 VALUES = {"owner": 200, "product_batch": 2000, "sku": 500, "category": 30, "department": 12, "supplier": 40}
 OTHERS = 8
 """Values of the dimensions that are not named above."""
@@ -52,31 +44,17 @@ def main(
     draws: Annotated[int, typer.Option(min=10, help="Times that each question is asked.")] = 50,
 ) -> None:
     """p50 and p99 of figures over 90 days."""
-    console = Console(width=None if Console().is_terminal else 120)
-    report.show_machine(console, report.machine())
-    with (
-        tempfile.TemporaryDirectory(prefix="cqm-queries-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(_measure(console, Path(folder), facts, draws))
+    on_its_own_mongod("queries", partial(_measure, facts=facts, draws=draws))
 
 
-async def _measure(console: Console, folder: Path, facts: int, draws: int) -> None:
-    data = DataFolder(folder).create()
-    mongod = LocalMongod(data, PortBook(data.ports_file).claim("mongo"), cache_gb=CACHE_GB)
-    async with running(mongod):
-        mongo = Mongo(mongod.url)
-        database = mongo.database("queries")
-        await FactStore(database).prepare()
-        seconds = await _fill(mongo, database, facts)
-        console.print(f"{facts:,} facts compacted: {seconds * 1e6 / (facts * 1.2):.1f} us per line")
-        for name in ("days", "chunks"):
-            size = await database.command("collStats", name)
-            console.print(
-                f"{name}: {size['count']:,} documents, {size['storageSize'] / 2**20:,.0f} MiB on disk"
-            )
-        await _ask(console, FigureStore(database, 2_000_000), draws)
-        mongo.close()
+async def _measure(console: Console, mongo: Mongo, database: Database, facts: int, draws: int) -> None:
+    await FactStore(database).prepare()
+    seconds = await _fill(mongo, database, facts)
+    console.print(f"{facts:,} facts compacted: {seconds * 1e6 / (facts * 1.2):.1f} us per line")
+    for name in ("days", "chunks"):
+        size = await database.command("collStats", name)
+        console.print(f"{name}: {size['count']:,} documents, {size['storageSize'] / 2**20:,.0f} MiB on disk")
+    await _ask(console, FigureStore(database, 2_000_000), draws)
 
 
 async def _fill(mongo: Mongo, database: Database, facts: int) -> float:

@@ -4,34 +4,26 @@ The cases are made directly in a MongoDB of its own; each list is asked for with
 drawn by chance, from its beginning and from deep within. Measured is CaseStore.search, decoding included.
 """
 
-import asyncio
 import random
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.folder import DataFolder
-from deploy.local.mongod import LocalMongod
-from deploy.local.part import running
-from deploy.local.ports import PortBook
 from services.routing.store import CaseStore
 from shared.events import Case
 from shared.mongo import Database, Mongo, ending_after
-from tests.bench import report
+from tests.bench.alone import on_its_own_mongod
 from tests.support import archive
 
 PAGE = 50
 INSERT = 2000
-CACHE_GB = 4.0
 FILLING_SECONDS = 1800.0
 
 
@@ -40,29 +32,17 @@ def main(
     draws: Annotated[int, typer.Option(min=10, help="Values that each list is asked with.")] = 100,
 ) -> None:
     """p50 and p99 of every list of cases."""
-    console = Console(width=None if Console().is_terminal else 120)
-    report.show_machine(console, report.machine())
-    with (
-        tempfile.TemporaryDirectory(prefix="cqm-reads-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(_measure(console, Path(folder), cases, draws))
+    on_its_own_mongod("reads", partial(_measure, count=cases, draws=draws))
 
 
-async def _measure(console: Console, folder: Path, count: int, draws: int) -> None:
-    data = DataFolder(folder).create()
-    mongod = LocalMongod(data, PortBook(data.ports_file).claim("mongo"), cache_gb=CACHE_GB)
-    async with running(mongod):
-        mongo = Mongo(mongod.url)
-        database = mongo.database("reads")
-        store = CaseStore(database)
-        began = time.perf_counter()
-        with ending_after(FILLING_SECONDS):  # indexes are built at the end, which takes a third of the time
-            drawn = await _fill(database, count, draws)
-            await store.prepare()
-        console.print(f"{count:,} cases in {time.perf_counter() - began:.0f} s", highlight=False)
-        _show(console, await _ask(store, drawn), count)
-        mongo.close()
+async def _measure(console: Console, mongo: Mongo, database: Database, count: int, draws: int) -> None:
+    store = CaseStore(database)
+    began = time.perf_counter()
+    with ending_after(FILLING_SECONDS):  # indexes are built at the end, which takes a third of the time
+        drawn = await _fill(database, count, draws)
+        await store.prepare()
+    console.print(f"{count:,} cases in {time.perf_counter() - began:.0f} s", highlight=False)
+    _show(console, await _ask(store, drawn), count)
 
 
 async def _fill(database: Database, count: int, draws: int) -> list[Case]:

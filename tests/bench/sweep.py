@@ -24,8 +24,8 @@ from services.sla.store.documents import clock_document
 from services.sla.store.late import due_document
 from shared.observability import configure_logging
 from shared.topics import CASES
-from tests.bench import report
 from tests.bench.laboratory import Laboratory, laboratory
+from tests.bench.machine import machine, show_machine
 from tests.support.open_clocks import clocks
 
 INSERT = 2000
@@ -42,7 +42,7 @@ def main(
     """Steps fired per second, and how late."""
     configure_logging("bench", "text")
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
-    report.show_machine(console, report.machine())
+    show_machine(console, machine())
     with (
         tempfile.TemporaryDirectory(prefix="cqm-sweep-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
