@@ -104,7 +104,9 @@ def feedback(number: int) -> Outgoing:
 async def watching(database: Database) -> AsyncIterator[Committed]:
     """What is committed to `cases` during the block; complete when the block ends."""
     committed, ending = Committed(), asyncio.Event()
-    async with database.watch([{"$match": {"ns.coll": "cases"}}], max_await_time_ms=200) as stream:
+    # a case that changes is taken out and put in again: only what is put in has a document
+    of_cases = {"ns.coll": "cases", "operationType": {"$ne": "delete"}}
+    async with database.watch([{"$match": of_cases}], max_await_time_ms=200) as stream:
 
         async def follow() -> None:
             while True:
