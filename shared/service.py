@@ -151,8 +151,7 @@ class Service:
     async def _live(self) -> None:
         """Connect in order, work until told to stop; then drain the streams first, the clients last."""
         async with AsyncExitStack() as stack:
-            # the driver tells the server which sessions end; one that is away forgets them by itself
-            stack.push_async_callback(_briefly, self.mongo.close)
+            stack.push_async_callback(self._leave_mongo)
             if self.broker is not None:
                 await _until_there("MongoDB", self.mongo.ping)
             await _until_there("Kafka", lambda: stack.enter_async_context(self.publisher))
@@ -173,6 +172,14 @@ class Service:
                 await self._stopping.wait()
             finally:
                 await self._drain(tasks)
+
+    async def _leave_mongo(self) -> None:
+        """The driver tells the server which sessions end; one that is away forgets them by itself.
+
+        A start that failed is tried again with the same client, and a closed one stays closed.
+        """
+        if self._stopping.is_set():
+            await _briefly(self.mongo.close)
 
     async def _drain(self, background: Sequence[asyncio.Task[None]]) -> None:
         for stream in self.streams:

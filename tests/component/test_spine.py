@@ -21,6 +21,8 @@ from tests.support.spine import (
     feedback,
     record,
     running,
+    settings_for,
+    spine_service,
     topic_of_its_own,
 )
 
@@ -167,7 +169,11 @@ async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_empt
         poison = record(feedback(1), topic.name)._replace(value=b"{")
         await service.publisher.publish([poison] * 50)
         await eventually(lambda: "dead letters in a row" in " ".join(service.problems()))
-        assert len(await dead_letters(servers.kafka, topic=topic.name)) == 3
+
+        async def buried() -> bool:  # what is due before the stop is published with it, not before it
+            return len(await dead_letters(servers.kafka, topic=topic.name)) == 3
+
+        await eventually(buried)
         assert await stored(rec) == 0
 
 
@@ -294,6 +300,26 @@ async def test_a_consumer_that_stops_delivering_is_restarted(servers: Servers, p
         await eventually(lambda: stored_is(rec, 1))
         assert service.streams[0].consumer is not consumer
         await eventually(lambda: not service.problems())
+
+
+async def test_a_start_that_failed_is_made_again(servers: Servers, prefix: str) -> None:
+    async with topic_of_its_own(servers.kafka, 1) as topic:
+        service, rec = spine_service(settings_for(servers.kafka, servers.mongo, prefix), topic)
+        attempts = 0
+
+        async def fails_at_first() -> None:
+            nonlocal attempts
+            attempts += 1
+            await service.mongo.ping()
+            if attempts == 1:
+                raise RuntimeError("what nobody has foreseen")
+
+        service.prepare.append(fails_at_first)
+        async with service.running():
+            await eventually(lambda: service.started and service.streams[0].joined)
+            await service.publisher.publish([record(feedback(1), topic.name)])
+            await eventually(lambda: stored_is(rec, 1))
+        assert attempts == 2
 
 
 async def test_the_trace_of_a_feedback_goes_on_in_the_events_that_it_causes(

@@ -9,6 +9,7 @@ import pytest
 from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.faults.conftest import Run
 from tests.support.load import under_load
+from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -50,6 +51,7 @@ async def test_a_replica_that_was_frozen_past_its_session_writes_nothing_when_it
     await run.cluster.start(routing=2, sla=2, analytics=2)
     async with under_load(run.cluster, rate=80) as load:
         await recovered(run, "two replicas of each")
+        await eventually(lambda: load.answered, what="an action was carried out")
         zombies = [run.cluster.of(service)[0] for service in SERVICES]
         for zombie in zombies:
             zombie.freeze()

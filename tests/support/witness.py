@@ -135,7 +135,7 @@ class Witness:
         seen.kept_steps = [d["event_id"] async for d in sla.escalations.find()]
         facts = analytics.feedback_facts.find({"said": {"$ne": None}}, {"_id": 1})
         seen.facts = {d["_id"] async for d in facts}
-        seen.case_facts = {d["_id"]: d["version"] async for d in analytics.case_facts.find()}
+        seen.case_facts = {d["_id"]: d["state"]["version"] async for d in analytics.case_facts.find()}
         seen.kept, seen.recomputed = await kept(analytics, ""), await recomputed(analytics, "")
 
     async def _log(self, seen: Seen) -> None:

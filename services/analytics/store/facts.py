@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from pymongo import IndexModel, ReplaceOne, UpdateOne
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import CollectionInvalid, OperationFailure
 
 from services.analytics.domain import activity, cases, feedback, targets
 from services.analytics.domain.activity import ActivityFact
@@ -50,6 +50,7 @@ from shared.mongo import Database, Document, Session, driver_errors, ensure_inde
 F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
 """Values that BSON has types of its own for."""
+_NAMESPACE_EXISTS = 48
 PACKED = ("days", "chunks")
 """Read by ranges of their ids: the documents themselves stand in that order."""
 
@@ -98,7 +99,10 @@ class FactStore:
         try:
             await self._database.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True})
         except CollectionInvalid:
-            return  # another replica was first
+            return  # it is there
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:  # another replica was first, in this very moment
+                raise
 
     async def load_feedback(self, batch: Batch[FeedbackReceived], session: Session) -> feedback.Known:
         events = [received.event for received in batch.records]
