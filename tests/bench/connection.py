@@ -43,6 +43,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(raw)
         return await self._answer
 
+    @property
+    def is_open(self) -> bool:
+        """Whether another request may go out: servers hang up on connections that are idle for seconds."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()

@@ -34,6 +34,7 @@ class Poster:
             connection.close()
 
     async def post(self, body: bytes) -> None:
+        self._free = [one for one in self._free if one.is_open]
         connection = self._free.pop() if self._free else await Connection.to(self._url)
         status, answer = await connection.ask(request(self._path, body, self._headers))
         self._free.append(connection)
