@@ -10,6 +10,7 @@ import typer
 
 from deploy.commands import (
     demo,
+    dlt,
     doctor,
     form,
     importing,
@@ -29,7 +30,7 @@ from deploy.local.errors import LocalError
 from shared.errors import CQMError
 
 COMMANDS = (
-    up, running, logs, demo, importing, status, kpi, sla, policy, verify, form, token, topics, doctor,
+    up, running, logs, demo, importing, status, kpi, sla, policy, verify, form, token, topics, dlt, doctor,
 )  # fmt: skip
 
 

@@ -28,6 +28,9 @@ DEAD_LETTER_HEADERS: dict[str, str] = {
     "dlt_at": "when it was given up, RFC 3339 in UTC",
     "dlt_null_key": "1 when the record had no key; the letter's key is dlt_id then",
     "dlt_null_value": "1 when the record had no value; the letter's is empty then",
+    "dlt_cut": "bytes of a record too large for a letter; it is read where it stood",
+    "dlt_replay_of": "dlt_id of the letter whose replay failed again",
+    "dlt_replayed": "only of a receipt, which has this and dlt_id: when the letter was replayed",
 }
 
 

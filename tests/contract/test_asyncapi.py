@@ -13,10 +13,10 @@ import yaml
 from shared.codec import encode
 from shared.contracts.asyncapi import DEAD_LETTER, asyncapi
 from shared.contracts.wire import DEAD_LETTER_HEADERS, HEADERS, OPTIONAL_HEADERS, SERVICES
-from shared.dead_letters import Origin, dead_letter
+from shared.dead_letters import Letter, Origin, dead_letter
 from shared.errors import PermanentError
 from shared.events import EVENTS
-from shared.topics import TOPIC_OF, TOPICS
+from shared.topics import MAX_LETTER_BYTES, TOPIC_OF, TOPICS
 from tests.contract.examples import examples
 from tests.contract.wired import apps, handlers, service
 
@@ -87,6 +87,11 @@ def test_the_headers_of_a_record_are_those_described(event: Any) -> None:
 
 
 def test_the_headers_of_a_dead_letter_are_those_described() -> None:
-    origin = Origin("cqm.sla.cases", "cqm.cases.v1", 3, 17, 1_772_413_200_000, None, None, ())
-    letter = dead_letter(origin, PermanentError("no_value", "the record has no value"), attempts=1, at=NOW)
-    assert [name for name, _ in letter.headers] == list(DEAD_LETTER_HEADERS)
+    why, first = PermanentError("no_value", "the record has no value"), ("dlt_replay_of", b"g/t/3/1")
+    place = ("cqm.sla.cases", "cqm.cases.v1", 3, 17, 1_772_413_200_000)
+    plain = dead_letter(Origin(*place, None, None, (first,)), why, attempts=1, at=NOW)
+    cut = dead_letter(Origin(*place, b"k", b"v" * MAX_LETTER_BYTES, ()), why, attempts=1, at=NOW)
+    read = Letter.read(plain.key, plain.value, tuple(plain.headers))
+    assert read is not None
+    seen = {name for one in (plain, cut, read.receipt(NOW)) for name, _ in one.headers}
+    assert seen == set(DEAD_LETTER_HEADERS)
