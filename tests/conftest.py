@@ -7,12 +7,15 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.fault_table import FaultTable
 from tests.support.saying import Saying, say
 from tests.support.servers import Servers, choose_servers
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Saying(config))
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FaultTable())
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,6 @@ from shared.dead_letters import Origin, dead_letter
 from shared.errors import PermanentError, Unavailable
 from shared.topics import ASSIGNMENTS, FEEDBACK, Topic
 from tests.support.apps import running_app
-from tests.support.load import identity_of
-from tests.support.load import record as load_record
 from tests.support.reading import read_topic
 from tests.support.servers import Servers
 from tests.support.spine import Recorder, eventually, feedback, record, running, topic_of_its_own
@@ -106,7 +104,7 @@ async def test_a_record_that_two_services_can_do_is_one_case_however_often_it_is
 ) -> None:
     settings = RoutingSettings(kafka=servers.kafka, mongo=servers.mongo, database_prefix=prefix, log="text")
     async with running_app(build_routing(settings)) as routing:
-        given = load_record(prefix, 0)
+        given = record(feedback(0, run=prefix), FEEDBACK.name)
         origin = Origin(f"{prefix}.routing.feedback", FEEDBACK.name, 0, 10**9, 0, given.key, given.value,
                         tuple(given.headers))  # fmt: skip
         why = PermanentError("retries_exhausted", "still failing after 9 attempts")
@@ -124,7 +122,7 @@ async def test_a_record_that_two_services_can_do_is_one_case_however_often_it_is
 
 
 async def one_case(routing: Any, prefix: str) -> list[Any]:
-    answer = await routing.http.get("/v1/cases", params={"feedback_id": str(identity_of(prefix, 0))})
+    answer = await routing.http.get("/v1/cases", params={"feedback_id": str(feedback(0, run=prefix).id)})
     items: list[Any] = answer.json()["items"]
     return items
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,7 +12,6 @@ from shared.crash import POINTS
 from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.faults.conftest import Run
 from tests.support.faults import SESSION_TIMEOUT, Replica
-from tests.support.load import under_load
 from tests.support.witness import short
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
@@ -34,11 +33,10 @@ others follow before it is over, and the machine may have other work: how long e
 
 @dataclass
 class Deaths:
-    """The victims of one run, dying and being started again; `recoveries` in seconds."""
+    """The victims of one run, dying and being started again."""
 
     run: Run
     group: asyncio.TaskGroup
-    recoveries: list[float] = field(default_factory=list)
 
     def start(self, replica: Replica, topic: Topic, point: str) -> None:
         """`point` "": the replica will live."""
@@ -64,17 +62,18 @@ class Deaths:
 
     async def _recovery(self, service: str, topic: Topic, point: str) -> None:
         seconds = await self.run.witness.recovery(service, topic, within=RECOVERY_SECONDS)
-        self.recoveries.append(seconds)
+        self.run.recoveries.append(seconds)
         self.run.report(f"{service} {point}: all from before the kill was done after {seconds:.1f} s")
 
 
 async def test_a_kill_at_any_point_of_a_batch_loses_nothing_and_doubles_nothing(run: Run) -> None:
+    await run.cluster.start(intake=1)
     replicas = [run.cluster.add(service) for service, _, _ in VICTIMS]
-    async with under_load(run.cluster, rate=80) as load, asyncio.TaskGroup() as group:
+    async with run.load() as load, asyncio.TaskGroup() as group:
         deaths = Deaths(run, group)
         for replica, (_, topic, points) in zip(replicas, VICTIMS, strict=True):
             deaths.start(replica, topic, points[0])
             group.create_task(deaths.at_each(replica, topic, points))
-    longest = max(deaths.recoveries)
-    run.report(f"{len(deaths.recoveries)} kills, recovery {min(deaths.recoveries):.1f} to {longest:.1f} s")
+    longest = max(run.recoveries)
+    run.report(f"{len(run.recoveries)} kills, recovery {min(run.recoveries):.1f} to {longest:.1f} s")
     await run.verdict(load)

@@ -12,7 +12,6 @@ from deploy.local.mongod import LocalMongod
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
 from tests.faults.test_rebalance import recovered
-from tests.support.load import under_load
 from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
@@ -44,8 +43,8 @@ async def test_services_drain_in_time_without_mongodb_and_nothing_is_lost_or_dou
     leave: Callable[[LocalMongod], Awaitable[None]],
     come_back: Callable[[LocalMongod], Awaitable[None]],
 ) -> None:
-    await run.cluster.start(routing=1, sla=1, analytics=1)
-    async with under_load(run.cluster, rate=80) as load:
+    await run.cluster.start(intake=1, routing=1, sla=1, analytics=1)
+    async with run.load() as load:
         await eventually(lambda: load.answered, what="an action was carried out")
         await leave(fault_servers.local_mongod)
         try:

@@ -10,7 +10,6 @@ from deploy.local.part import Part
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
 from tests.faults.test_rebalance import recovered
-from tests.support.load import under_load
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -36,8 +35,8 @@ async def killed_and_back(run: Run, part: Part) -> None:
 async def test_a_killed_broker_and_a_killed_mongod_lose_nothing_and_double_nothing(
     run: Run, fault_servers: Servers
 ) -> None:
-    await run.cluster.start(routing=1, sla=1, analytics=1)
-    async with under_load(run.cluster, rate=80) as load:
+    await run.cluster.start(intake=1, routing=1, sla=1, analytics=1)
+    async with run.load() as load:
         await recovered(run, "before")
         await killed_and_back(run, fault_servers.local_kafka)
         await killed_and_back(run, fault_servers.local_mongod)

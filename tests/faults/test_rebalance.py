@@ -8,7 +8,6 @@ import pytest
 
 from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.faults.conftest import Run
-from tests.support.load import under_load
 from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -17,21 +16,22 @@ GROUPS: tuple[tuple[str, Topic], ...] = (
     ("routing", FEEDBACK), ("routing", ASSIGNMENTS), ("sla", CASES),
     ("analytics", FEEDBACK), ("analytics", CASES),
 )  # fmt: skip
-SERVICES = ("routing", "sla", "analytics")
+SERVICES = ("intake", "routing", "sla", "analytics")
 
 
 async def recovered(run: Run, what: str) -> None:
     """Every group has done what was there at this moment."""
     within = 90.0  # it is reported, not judged: cores are shared
     seconds = await asyncio.gather(*(run.witness.recovery(*group, within=within) for group in GROUPS))
+    run.recoveries.append(max(seconds))
     run.report(f"{what}: everything done after {max(seconds):.1f} s")
 
 
 async def test_replicas_that_die_leave_and_come_back_share_the_work_exactly_once(run: Run) -> None:
-    await run.cluster.start(routing=2, sla=2, analytics=2)
+    await run.cluster.start(intake=2, routing=2, sla=2, analytics=2)
     first = [run.cluster.of(service)[0] for service in SERVICES]
     second = [run.cluster.of(service)[1] for service in SERVICES]
-    async with under_load(run.cluster, rate=80) as load:
+    async with run.load() as load:
         await recovered(run, "two replicas of each")
         await asyncio.gather(*(replica.kill() for replica in first))
         await recovered(run, "one of each killed")
@@ -48,8 +48,8 @@ async def test_replicas_that_die_leave_and_come_back_share_the_work_exactly_once
 
 
 async def test_a_replica_that_was_frozen_past_its_session_writes_nothing_when_it_wakes(run: Run) -> None:
-    await run.cluster.start(routing=2, sla=2, analytics=2)
-    async with under_load(run.cluster, rate=80) as load:
+    await run.cluster.start(intake=2, routing=2, sla=2, analytics=2)
+    async with run.load() as load:
         await recovered(run, "two replicas of each")
         await eventually(lambda: load.answered, what="an action was carried out")
         zombies = [run.cluster.of(service)[0] for service in SERVICES]

@@ -13,12 +13,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.routing.domain.case_file import OPEN_STATUSES
 from shared.codec import decode
-from shared.dead_letters import letter_facts
+from shared.dead_letters import Letter
 from shared.events import CaseChanged, EscalationRaised, TargetBreached, TargetFinished
 from shared.mongo import Document, Mongo
 from shared.policy import Policy
 from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, SLA, TOPICS, Topic
 from tests.support.figures import kept, recomputed
+from tests.support.journal import read_journal
 from tests.support.load import Load
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told
 from tests.support.reading import fences
@@ -106,7 +107,10 @@ class Witness:
     # --- what was left behind ------------------------------------------------------------------------
 
     async def seen(self, load: Load, policy: Policy) -> Seen:
-        seen = Seen(load.sent, load.acknowledged, load.answered, unsaid=await self._unsaid())
+        known = read_journal(load.journal.path)
+        seen = Seen(known.sent, known.ok, known.refused, answered=load.answered, unsaid=await self._unsaid())
+        seen.poison = load.poison
+        seen.readers = tuple(f"{self._prefix}.{service}.feedback" for service in ("routing", "analytics"))
         await self._routing(seen, policy)
         await self._others(seen)
         await self._log(seen)
@@ -139,13 +143,23 @@ class Witness:
         seen.kept, seen.recomputed = await kept(analytics, ""), await recomputed(analytics, "")
 
     async def _log(self, seen: Seen) -> None:
+        letters: set[str] = set()
         async for record in self._records(await self.ends()):
             if record.topic == DEAD_LETTERS.name:
-                letter = letter_facts(record.headers)
-                if letter["group"].startswith(self._prefix):
-                    seen.dead_letters.append(f"{letter['id']}: {letter['reason']} {letter['detail']}")
+                self._note_letter(seen, record, letters)
             elif record.topic in (CASES.name, SLA.name):
                 _note(seen, record)
+
+    def _note_letter(self, seen: Seen, record: Any, known: set[str]) -> None:
+        """The same letter may stand there again; letters of other runs are theirs."""
+        letter = Letter.read(record.key, record.value, record.headers)
+        if letter is None or letter.id in known or not letter.facts["group"].startswith(self._prefix):
+            return
+        known.add(letter.id)
+        if b"-poison-" in (letter.key or b""):
+            seen.letters.add((letter.facts["group"], letter.key or b""))
+        else:
+            seen.dead_letters.append(f"{letter.id}: {letter.facts['reason']} {letter.facts.get('detail')}")
 
     async def _records(self, ends: Offsets) -> AsyncIterator[Any]:
         for partition, offset in self._begin.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid5
 
 import pytest
 
+from tests.support.journal import Journal, read_journal
 from tests.support.oracle import Link, Seen, SeenCase, Step, Told, violations
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -18,7 +20,8 @@ def an_id(name: str) -> UUID:
     return uuid5(UUID(int=0), name)
 
 
-CASE, PRAISE, COMPLAINT, OTHER = (an_id(name) for name in ("case", "praise", "complaint", "other"))
+CASE, PRAISE, COMPLAINT, OTHER, WRONG = map(an_id, ("case", "praise", "complaint", "other", "wrong"))
+POISON, READERS = b"poison", ("routing", "analytics")
 
 
 def escalation(name: str = "step", *, at: datetime = NOON, published: datetime = NOON) -> Step:
@@ -32,6 +35,10 @@ def clean() -> Seen:
     return Seen(
         sent={PRAISE, COMPLAINT},
         acknowledged={PRAISE, COMPLAINT},
+        refused={WRONG},
+        poison={POISON},
+        readers=READERS,
+        letters={(group, POISON) for group in READERS},
         answered={(CASE, 2)},
         outcomes={PRAISE: "recorded", COMPLAINT: "case"},
         facts={PRAISE, COMPLAINT},
@@ -56,6 +63,8 @@ PLANTED: dict[str, Callable[[Seen], object]] = {
     "acknowledged, no fact": lambda seen: seen.facts.discard(PRAISE),
     "outcome of a feedback that nobody sent": lambda seen: seen.outcomes.update({OTHER: "recorded"}),
     "fact of a feedback that nobody sent": lambda seen: seen.facts.add(OTHER),
+    "refused and stored": lambda seen: seen.facts.add(WRONG),
+    "poison without a dead letter": lambda seen: seen.letters.remove(("routing", POISON)),
     "more than one case": lambda seen: seen.cases.update({OTHER: SeenCase(0, "", "", 0, (COMPLAINT,))}),
     "which does not list it": lambda seen: seen.outcomes.update({PRAISE: "joined"}),
     "with another outcome": lambda seen: seen.outcomes.update({COMPLAINT: "recorded"}),
@@ -98,4 +107,18 @@ def test_a_planted_violation_is_found(found: str) -> None:
     seen = clean()
     PLANTED[found](seen)
     words = found.split()[-1] if found.endswith("early") else found
-    assert any(words in broken for broken in violations(seen)), violations(seen)
+    assert any(words in broken.words for broken in violations(seen)), violations(seen)
+
+
+def test_a_journal_says_what_its_client_knew_though_the_last_line_was_cut_off(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.note("sent", [PRAISE, COMPLAINT])
+    journal.note("unknown", [PRAISE])
+    journal.note("ok", [COMPLAINT])
+    journal.note("refused", [WRONG])
+    journal.close()
+    with journal.path.open("a") as file:
+        file.write(f"ok {OTHER}"[:20])
+    known = read_journal(journal.path)
+    assert (known.sent, known.ok, known.unknown) == ({PRAISE, COMPLAINT}, {COMPLAINT}, {PRAISE})
+    assert known.refused == {WRONG}
