@@ -55,6 +55,10 @@ bench: $(VENV)/.dev ## feedback per second through all four services, and each s
 bench-queries: $(VENV)/.dev ## how long figures take over many facts (ARGS="--facts N")
 	@$(BIN)/python -m tests.bench.queries $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.dev ## the fault matrix, up to 40 minutes (FAULT=name for one of it, SEED=n)
+	@CQM_FAULT_SEED=$(or $(SEED),7) $(BIN)/python -m pytest -q tests/faults -m faults $(if $(FAULT),-k "$(FAULT)") $(ARGS)
+
 .PHONY: faults-sla
 faults-sla: $(VENV)/.dev ## promised times: four replicas, one killed, a clock that jumps
 	@CQM_FAULT_CLOCKS=$${CQM_FAULT_CLOCKS:-3000} $(BIN)/python -m pytest -q tests/faults/test_sla_timers.py $(ARGS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -13,21 +14,29 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.folder import DataFolder
+from deploy.local.launch import Launch
 from deploy.local.part import running
 from deploy.local.plan import PRELOADED
 from deploy.local.preloader import Preloader
 from deploy.local.servers import Servers, start_servers
 from shared.admin import ensure_topics
 from shared.policy import Policy, load_policy
+from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.support.fault_table import Row, keep
 from tests.support.faults import Cluster, policy_of_seconds
 from tests.support.load import Load, under_load
 from tests.support.oracle import violations
+from tests.support.ring import Ring, running_ring
 from tests.support.saying import say
 from tests.support.witness import Witness, witnessing
 
 SEED = int(os.environ.get("CQM_FAULT_SEED", "7"))
 """What is sent again, whom it is sent to, who acts, and who is killed: the same for the same seed."""
+
+GROUPS: tuple[tuple[str, Topic], ...] = (
+    ("routing", FEEDBACK), ("routing", ASSIGNMENTS), ("sla", CASES),
+    ("analytics", FEEDBACK), ("analytics", CASES),
+)  # fmt: skip
 
 
 @dataclass
@@ -46,6 +55,14 @@ class Run:
         """Load for the length of a block; the seconds of the run begin with it."""
         self.began = time.monotonic()
         return under_load(self.cluster, rate, SEED)
+
+    async def recovered(self, what: str, within: float = 90.0) -> float:
+        """Wait until every group has done what is there at this moment; the seconds it took are reported, not
+        judged, for cores are shared."""
+        took = await asyncio.gather(*(self.witness.recovery(*group, within=within) for group in GROUPS))
+        self.recoveries.append(max(took))
+        self.report(f"{what}: everything done after {max(took):.1f} s")
+        return max(took)
 
     async def verdict(self, load: Load, *, within: float = 90.0) -> None:
         """Waits for rest, drains everything, and fails with all that is not as promised."""
@@ -70,8 +87,15 @@ class Run:
 
 
 def name_of(node: pytest.Item) -> str:
-    """What `make faults FAULT=...` calls the run: the test's name without `test_`, with its parameters."""
-    return node.name.removeprefix("test_")
+    """What `make faults FAULT=...` calls the run: by its mark, else the test's name without `test_`."""
+    mark = node.get_closest_marker("fault")
+    return str(mark.args[0]) if mark else node.name.removeprefix("test_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("fault"):
+            item.extra_keyword_matches.add(name_of(item))
 
 
 @pytest.fixture(scope="session")
@@ -97,19 +121,51 @@ def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return lambda text: say(request.config, f"  {request.node.name}: {text}")
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where runs are played: gives a run on given servers, and kills what still runs at its end."""
+
+    node: pytest.Item
+    launch: Launch
+    folder: Path
+    report: Callable[[str], None]
+
+    @asynccontextmanager
+    async def run_on(self, kafka: str, mongo: str) -> AsyncIterator[Run]:
+        """Nothing is started yet."""
+        prefix, policy = f"t{uuid4().hex[:10]}", policy_of_seconds(self.folder / "policy")
+        cluster = Cluster(kafka, mongo, prefix, policy, self.folder, self.launch)
+        async with witnessing(kafka, mongo, prefix) as witness:
+            try:
+                yield Run(self.node, cluster, witness, load_policy(policy), self.report)
+            finally:
+                await cluster.close()
+
+
 @pytest.fixture
-async def run(
-    request: pytest.FixtureRequest,
-    fault_servers: Servers,
-    preloader: Preloader,
-    tmp_path: Path,
-    report: Callable[[str], None],
-) -> AsyncIterator[Run]:
-    """Nothing is started yet; whatever still runs at the end is killed."""
-    prefix, policy = f"t{uuid4().hex[:10]}", policy_of_seconds(tmp_path / "policy")
-    cluster = Cluster(fault_servers.kafka, fault_servers.mongo, prefix, policy, tmp_path, preloader.launch)
-    async with witnessing(fault_servers.kafka, fault_servers.mongo, prefix) as witness:
-        try:
-            yield Run(request.node, cluster, witness, load_policy(policy), report)
-        finally:
-            await cluster.close()
+def stage(
+    request: pytest.FixtureRequest, preloader: Preloader, tmp_path: Path, report: Callable[[str], None]
+) -> Stage:
+    return Stage(request.node, preloader.launch, tmp_path, report)
+
+
+@pytest.fixture
+async def run(stage: Stage, fault_servers: Servers) -> AsyncIterator[Run]:
+    """On one broker and one mongod."""
+    async with stage.run_on(fault_servers.kafka, fault_servers.mongo) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ring]:
+    """Three brokers and a replica set of three."""
+    async with running_ring(tmp_path_factory.mktemp("ring")) as ring:
+        yield ring
+
+
+@pytest.fixture
+async def ring_run(stage: Stage, ring: Ring) -> AsyncIterator[Run]:
+    """On three of each; whatever a run took away is back before the next one."""
+    await ring.mended()
+    async with stage.run_on(ring.kafka, ring.mongo) as run:
+        yield run

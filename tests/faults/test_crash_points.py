@@ -66,6 +66,7 @@ class Deaths:
         self.run.report(f"{service} {point}: all from before the kill was done after {seconds:.1f} s")
 
 
+@pytest.mark.fault("crash-points")
 async def test_a_kill_at_any_point_of_a_batch_loses_nothing_and_doubles_nothing(run: Run) -> None:
     await run.cluster.start(intake=1)
     replicas = [run.cluster.add(service) for service, _, _ in VICTIMS]

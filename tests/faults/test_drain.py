@@ -11,7 +11,6 @@ import pytest
 from deploy.local.mongod import LocalMongod
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
-from tests.faults.test_rebalance import recovered
 from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
@@ -36,7 +35,10 @@ async def start(mongod: LocalMongod) -> None:
     await mongod.until_ready(60)
 
 
-@pytest.mark.parametrize(("leave", "come_back"), [(freeze, thaw), (kill, start)])
+@pytest.mark.parametrize(("leave", "come_back"), [
+    pytest.param(freeze, thaw, marks=pytest.mark.fault("drain-mongo-frozen")),
+    pytest.param(kill, start, marks=pytest.mark.fault("drain-mongo-killed")),
+])  # fmt: skip
 async def test_services_drain_in_time_without_mongodb_and_nothing_is_lost_or_doubled(
     run: Run,
     fault_servers: Servers,
@@ -55,5 +57,5 @@ async def test_services_drain_in_time_without_mongodb_and_nothing_is_lost_or_dou
         for replica in run.cluster.replicas:
             replica.start()
         await run.cluster.all_ready()
-        await recovered(run, "after")
+        await run.recovered("after")
     await run.verdict(load)

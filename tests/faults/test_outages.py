@@ -9,7 +9,6 @@ import pytest
 from deploy.local.part import Part
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
-from tests.faults.test_rebalance import recovered
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -29,15 +28,16 @@ async def killed_and_back(run: Run, part: Part) -> None:
     run.report(
         f"{part.name} back after {back - began:.1f} s, services ready {clock.time() - back:.1f} s later"
     )
-    await recovered(run, f"{part.name} killed and back")
+    await run.recovered(f"{part.name} killed and back")
 
 
+@pytest.mark.fault("servers-killed")
 async def test_a_killed_broker_and_a_killed_mongod_lose_nothing_and_double_nothing(
     run: Run, fault_servers: Servers
 ) -> None:
     await run.cluster.start(intake=1, routing=1, sla=1, analytics=1)
     async with run.load() as load:
-        await recovered(run, "before")
+        await run.recovered("before")
         await killed_and_back(run, fault_servers.local_kafka)
         await killed_and_back(run, fault_servers.local_mongod)
     run.report(f"{load.outages} batches and {load.unknown_actions} actions got no answer at first")

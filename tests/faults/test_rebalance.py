@@ -6,59 +6,48 @@ import asyncio
 
 import pytest
 
-from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.faults.conftest import Run
 from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
-GROUPS: tuple[tuple[str, Topic], ...] = (
-    ("routing", FEEDBACK), ("routing", ASSIGNMENTS), ("sla", CASES),
-    ("analytics", FEEDBACK), ("analytics", CASES),
-)  # fmt: skip
 SERVICES = ("intake", "routing", "sla", "analytics")
 
 
-async def recovered(run: Run, what: str) -> None:
-    """Every group has done what was there at this moment."""
-    within = 90.0  # it is reported, not judged: cores are shared
-    seconds = await asyncio.gather(*(run.witness.recovery(*group, within=within) for group in GROUPS))
-    run.recoveries.append(max(seconds))
-    run.report(f"{what}: everything done after {max(seconds):.1f} s")
-
-
+@pytest.mark.fault("rebalance")
 async def test_replicas_that_die_leave_and_come_back_share_the_work_exactly_once(run: Run) -> None:
     await run.cluster.start(intake=2, routing=2, sla=2, analytics=2)
     first = [run.cluster.of(service)[0] for service in SERVICES]
     second = [run.cluster.of(service)[1] for service in SERVICES]
     async with run.load() as load:
-        await recovered(run, "two replicas of each")
+        await run.recovered("two replicas of each")
         await asyncio.gather(*(replica.kill() for replica in first))
-        await recovered(run, "one of each killed")
+        await run.recovered("one of each killed")
         for replica in first:
             replica.start()
         await asyncio.gather(*(replica.ready() for replica in first))
         drained = await asyncio.gather(*(replica.drain() for replica in second))
         run.report(f"drained in {max(drained):.1f} s")
-        await recovered(run, "the killed ones back, the others drained")
+        await run.recovered("the killed ones back, the others drained")
         for replica in second:
             replica.start()
         await asyncio.gather(*(replica.ready() for replica in second))
     await run.verdict(load)
 
 
+@pytest.mark.fault("zombie")
 async def test_a_replica_that_was_frozen_past_its_session_writes_nothing_when_it_wakes(run: Run) -> None:
     await run.cluster.start(intake=2, routing=2, sla=2, analytics=2)
     async with run.load() as load:
-        await recovered(run, "two replicas of each")
+        await run.recovered("two replicas of each")
         await eventually(lambda: load.answered, what="an action was carried out")
         zombies = [run.cluster.of(service)[0] for service in SERVICES]
         for zombie in zombies:
             zombie.freeze()
         try:
-            await recovered(run, "one of each frozen")
+            await run.recovered("one of each frozen")
         finally:
             for zombie in zombies:
                 zombie.thaw()
-        await recovered(run, "awake again")
+        await run.recovered("awake again")
     await run.verdict(load)
