@@ -9,12 +9,14 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
+from services.analytics.freshness import Freshness
 from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
+from services.analytics.store.positions import PositionStore
 from shared import topics
 from shared.clock import Clock, SystemClock
 from shared.service import Service, create_app
@@ -40,10 +42,11 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     ):
         service.subscribe(topic, handler)
 
-    service.prepare.append(facts.prepare)
-    service.background.append(Compactor(service.mongo, service.database).run)
-    zone = ZoneInfo(settings.reporting_zone)
-    answers = Answers(figures, evidence, service.clock, zone, sketch.value)
     log = Log(settings.kafka, settings.kafka_security)
-    groups = f"{settings.database_prefix}.analytics."
-    return create_app(service, [api.routes(answers, log, sketch.key, groups, service.access)])
+    positions = PositionStore(service.database, f"{settings.database_prefix}.analytics.")
+    freshness = Freshness(log, positions, service.clock)
+    service.prepare.append(facts.prepare)
+    service.background += [Compactor(service.mongo, service.database).run, freshness.run]
+    zone = ZoneInfo(settings.reporting_zone)
+    answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value)
+    return create_app(service, [api.routes(answers, log, sketch.key, positions, service.access)])

@@ -1,13 +1,17 @@
-"""The log as a source of events, from its beginning: without a group, so that nobody's position moves."""
+"""Kafka's log by itself: how far it reaches, and its events from the beginning. Without a group, so that
+nobody's position moves."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from services.analytics.domain.freshness import Look
+from shared.clock import Clock
 from shared.codec import decode
 from shared.errors import PermanentError, Unavailable
 from shared.events import Event
@@ -22,8 +26,29 @@ class Log:
     def __init__(self, bootstrap: str, security: dict[str, Any] | None = None) -> None:
         self._bootstrap, self._security = bootstrap, security or {}
 
-    async def read(self, ends: Mapping[Partition, int]) -> AsyncIterator[list[Event]]:
+    async def read(self, ends: Mapping[Partition, int]) -> AsyncGenerator[list[Event]]:
         """The events of each partition before its end. What cannot be decoded was not counted."""
+        async with self._consumer() as consumer:
+            async for events in _read(consumer, ends):
+                yield events
+
+    async def looks(self, topics: Sequence[str], clock: Clock) -> AsyncGenerator[Look]:
+        """Where all partitions of the topics begin and end, anew each time that the next one is asked for."""
+        async with self._consumer() as consumer:
+            await consumer.end_offsets([TopicPartition(topic, 0) for topic in topics])  # learns of the others
+            while True:
+                partitions = [
+                    TopicPartition(topic, number)
+                    for topic in topics
+                    for number in sorted(consumer.partitions_for_topic(topic) or ())
+                ]
+                at = clock.now()  # before Kafka is asked: what was said by then lies before the ends
+                begins = await consumer.beginning_offsets(partitions)
+                ends = await consumer.end_offsets(partitions)
+                yield Look(at, _by_partition(begins), _by_partition(ends))
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[Any]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -32,15 +57,18 @@ class Log:
         )
         try:
             await consumer.start()
-            async for events in _read(consumer, ends):
-                yield events
+            yield consumer
         except KafkaError as error:
             raise Unavailable(f"Kafka did not answer: {type(error).__name__}") from error
         finally:
             await consumer.stop()
 
 
-async def _read(consumer: Any, ends: Mapping[Partition, int]) -> AsyncIterator[list[Event]]:
+def _by_partition(offsets: Mapping[Any, int]) -> dict[Partition, int]:
+    return {Partition(*partition): offset for partition, offset in offsets.items()}
+
+
+async def _read(consumer: Any, ends: Mapping[Partition, int]) -> AsyncGenerator[list[Event]]:
     partitions = [TopicPartition(*partition) for partition in ends]
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)

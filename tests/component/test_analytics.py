@@ -16,8 +16,11 @@ from fastapi import FastAPI
 from services.analytics.api.answering import Answers
 from services.analytics.api.figures import figure_routes
 from services.analytics.app import build
+from services.analytics.freshness import Freshness
+from services.analytics.log import Log
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore
+from services.analytics.store.positions import PositionStore
 from shared import problem
 from shared.auth import guarded
 from shared.events import ActivityRecorded, Event
@@ -78,7 +81,7 @@ async def test_feedback_counts_once_with_the_department_of_its_case_in_any_order
         kept_ready = await ask(analytics, "feedback_volume", filter=f"department:{department}")
         assert kept_ready["total"]["value"] == count
     volume = await shows(analytics, "case_volume", 30, filter=f"department:{tag}")
-    assert volume["as_of"] >= "2019-05-13T12:01:00Z"
+    assert volume["as_of"] is None or volume["as_of"] >= "2019-05-13T12:01:00Z"
     database = analytics.service.database
     assert await kept(database, tag) == await recomputed(database, tag)
 
@@ -174,7 +177,9 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
     problem.install(app)
     app.add_middleware(Requests)
     figures, evidence = FigureStore(service.database, 2), EvidenceStore(service.database, 2)
-    answers = Answers(figures, evidence, service.clock, ZoneInfo("UTC"), float)
+    positions = PositionStore(service.database, "")
+    freshness = Freshness(Log(""), positions, service.clock)
+    answers = Answers(figures, evidence, freshness, service.clock, ZoneInfo("UTC"), float)
     app.include_router(figure_routes(answers, guarded(service.access, "kpis:read")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:
         answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,tier"})

@@ -49,8 +49,8 @@ DIFFERENCES = {
     "intake": Differences(lacks=frozenset({"handlers"}), has=frozenset({"adapters", "imports"})),
     # People act on cases: that is a transaction of its own, and its events are swept; histories are audited.
     "routing": Differences(has=frozenset({"actions", "audit", "sweep"})),
-    # Figures are checked against the log itself.
-    "analytics": Differences(has=frozenset({"log"})),
+    # Figures are checked against the log itself, and say how far they have come in it.
+    "analytics": Differences(has=frozenset({"log", "freshness"})),
     # Time comes in too, and with it what people are told.
     "sla": Differences(has=frozenset({"sweep", "notices"})),
 }

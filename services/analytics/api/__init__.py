@@ -7,12 +7,13 @@ from services.analytics.api.checking import checking_routes
 from services.analytics.api.figures import figure_routes
 from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
+from services.analytics.store.positions import PositionStore
 from shared.auth import Access, guarded
 
 
-def routes(answers: Answers, log: Log, bin_of: BinOf, group_prefix: str, access: Access) -> APIRouter:
+def routes(answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, access: Access) -> APIRouter:
     """All routes of the service, as docs/api.md lists them."""
     router, guard = APIRouter(), guarded(access, "kpis:read")
     router.include_router(figure_routes(answers, guard))
-    router.include_router(checking_routes(answers, log, bin_of, group_prefix, guard))
+    router.include_router(checking_routes(answers, log, bin_of, positions, guard))
     return router

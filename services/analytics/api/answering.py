@@ -24,8 +24,10 @@ from services.analytics.domain.figures import (
     answer,
 )
 from services.analytics.domain.recompute import Recount
+from services.analytics.freshness import Freshness
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore, TooManyFacts
+from services.analytics.store.positions import topics_of
 from shared.clock import Clock
 from shared.principal import Principal
 from shared.problem import Fault, Problem
@@ -50,6 +52,7 @@ class Answers:
 
     figures: FigureStore
     evidence: EvidenceStore
+    freshness: Freshness
     clock: Clock
     zone: ZoneInfo
     value_of: ValueOf
@@ -63,7 +66,8 @@ class Answers:
     async def figure(self, name: str, parameters: Parameters, who: Principal) -> Figure:
         """One figure: its total, and its series by grain and dimensions."""
         question = await self.question(name, parameters, who)
-        kpi, as_of = question.kpi, await self.figures.as_of(question.kpi)
+        kpi = question.kpi
+        as_of = await self.freshness.as_of(topics_of(kpi))  # before the figure, which is no older then
         total, series = self.points(question, await self.counted(question))
         return Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from services.analytics.domain.replay import Replay
 from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
 from services.analytics.store.figures import TooManyFacts
+from services.analytics.store.positions import PositionStore
 from shared.problem import Problem
 from shared.query import only
 
@@ -81,10 +83,10 @@ class Verdicts:
 
 
 def checking_routes(
-    answers: Answers, log: Log, bin_of: BinOf, group_prefix: str, guard: type[APIRoute]
+    answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, guard: type[APIRoute]
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["kpis"], route_class=guard)
-    recomputing = Recomputing(answers, log, bin_of, group_prefix)
+    recomputing = Recomputing(answers, log, bin_of, positions)
 
     @router.post("/recompute-check", responses={200: {"model": Checked}}, dependencies=[Depends(only(()))])
     async def recompute_check(check: Check, request: Request) -> Response:
@@ -119,7 +121,7 @@ class Recomputing:
     answers: Answers
     log: Log
     bin_of: BinOf
-    group_prefix: str
+    positions: PositionStore
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def both(self, source: str, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
@@ -147,14 +149,16 @@ class Recomputing:
     async def _from_log(self, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
         async with self.answers.figures.snapshot() as session:
             served = [await self.answers.figures.counted(question, session) for question in questions]
-            ends = await self.answers.evidence.counted_up_to(self.group_prefix, session)
+            following = await self.positions.following(session)
+        ends = {partition: offset or 0 for partition, offset in following.items()}
         replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
-        async for events in self.log.read(ends):
-            rows = await asyncio.to_thread(replay.hear, events)
-            for recount in recounts:
-                recount.add(rows)
-            if len(replay) > self.answers.figures.facts_per_answer:
-                raise TooManyFacts
+        async with aclosing(self.log.read(ends)) as log:
+            async for events in log:
+                rows = await asyncio.to_thread(replay.hear, events)
+                for recount in recounts:
+                    recount.add(rows)
+                if len(replay) > self.answers.figures.facts_per_answer:
+                    raise TooManyFacts
         return [(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
 
 

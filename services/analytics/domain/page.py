@@ -31,6 +31,11 @@ a count is its numerator alone. An empty value of a dimension, `""`, means "not 
 The first point of a series starts at `from`, also in the middle of a day; `from` and `to` are whole seconds.
 A point that is `provisional` may still change because its definition looks so many days ahead.
 
+`as_of` is the moment up to which every partition of the KPI's topics is in: what Kafka held then is counted,
+later events may be in part. An idle or empty partition does not hold it back; one that is more than five
+minutes behind is as far as the latest event counted of it. It is null while that cannot be said, right after
+a start. `cqm_analytics_freshness_seconds` is its age over all topics.
+
 ## What is fast, and what is bounded
 Kept ready, and read within milliseconds over any span: every figure by no dimension or one, and by the pairs
 {pairs} (by or filtered; `target` and `scale` are free). Sums are kept by half an hour, so hours and days of

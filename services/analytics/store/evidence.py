@@ -13,7 +13,6 @@ from services.analytics.domain.figures import Question, Source
 from services.analytics.domain.rows import EPOCH, Fact, Row, rows, seconds_since_epoch
 from services.analytics.domain.tallies import JOINT_FACTS, TALLIES
 from services.analytics.store.figures import TooManyFacts
-from shared.handler import Partition
 from shared.mongo import Database, Document, Session, driver_errors
 
 MOST_AT_ONCE = 4000
@@ -81,17 +80,6 @@ class EvidenceStore:
             found += [one for one in some or () if after is None or one.place > after]
             start, width = stop, width * WIDER if len(some or ()) < limit else width
         return found[:limit]
-
-    async def counted_up_to(self, group_prefix: str, session: Session) -> dict[Partition, int]:
-        """The next offset of every partition: what is before it was counted, what follows was not."""
-        ends: dict[Partition, int] = {}
-        with driver_errors():
-            async for fence in self._database.offsets.find(
-                {"_id": {"$gte": group_prefix, "$lt": f"{group_prefix}~"}}, session=session
-            ):
-                topic, number = fence["_id"].split("/")[1:]
-                ends[Partition(topic, int(number))] = fence.get("next") or 0
-        return ends
 
     async def _between(self, question: Question, start: int, stop: int) -> list[Evidence] | None:
         """All records of a span in order; None when they are too many to be sorted at once."""

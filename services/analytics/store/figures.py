@@ -18,28 +18,13 @@ from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import SLOT, Counted, Question, Source
 from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
-from services.analytics.domain.tallies import (
-    ACTIVITY_FACTS,
-    CASE_FACTS,
-    FEEDBACK_FACTS,
-    JOINT_FACTS,
-    TALLIES,
-    TARGET_FACTS,
-)
+from services.analytics.domain.tallies import CASE_FACTS, TALLIES
 from services.analytics.store.gathering import Gathering
 from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_numbers
 from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
 from services.analytics.store.words import NewWords, Words
 from shared.mongo import Database, Document, Session, driver_errors
-from shared.topics import ACTIVITY, CASES, FEEDBACK, SLA
 
-_TOPICS_OF = {
-    FEEDBACK_FACTS: (FEEDBACK, CASES),
-    ACTIVITY_FACTS: (ACTIVITY,),
-    CASE_FACTS: (CASES, SLA),
-    TARGET_FACTS: (SLA,),
-    JOINT_FACTS: (ACTIVITY, FEEDBACK, CASES),
-}
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 """The days of the years 1 to 9999."""
 
@@ -106,15 +91,6 @@ class FigureStore:
         if len(found) > self.facts_per_answer:
             raise TooManyFacts
         return [msgspec.convert(one, CaseFact) for one in found]
-
-    async def as_of(self, kpi: Kpi) -> datetime | None:
-        """The latest event time that was counted from the KPI's topics; None before the first event."""
-        collections = {name for tally in kpi.tallies for name in TALLIES[tally].collections}
-        topics = sorted({topic.name for name in collections for topic in _TOPICS_OF[name]})
-        with driver_errors():
-            spans = [{"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}} for name in topics]
-            marks = self._database.marks.find({"$or": spans})
-            return max([mark["at"] async for mark in marks], default=None)
 
     async def _sums(
         self,
