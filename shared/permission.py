@@ -94,6 +94,11 @@ def visible_departments(principal: Principal) -> frozenset[str] | None:
     return frozenset(seen)
 
 
+def sees_colleagues(principal: Principal) -> bool:
+    """Whether the caller may see figures by owner; an agent sees those of their own cases only."""
+    return may_do_everything(principal) or any(role != "agent" for role in principal.roles)
+
+
 def narrowed(principal: Principal, asked: Iterable[str] | None) -> tuple[str, ...] | None:
     """Of the departments asked for (None: of all) those that the caller may know of; None: no filter."""
     visible = visible_departments(principal)

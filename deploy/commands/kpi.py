@@ -27,6 +27,11 @@ def register(app: typer.Typer) -> None:
             list[str] | None, typer.Option("--filter", help="DIMENSION:VALUE, repeatable")
         ] = None,
         stat: Annotated[str | None, typer.Option(help="p50, p90, p95, p99 or mean, of a time")] = None,
+        clock: Annotated[str | None, typer.Option(help="business or wall, of a time")] = None,
+        target: Annotated[
+            str | None, typer.Option(help="first_response, update or resolution, of sla_attainment")
+        ] = None,
+        scale: Annotated[str | None, typer.Option(help="1-7, 1-5, 1-10 or 0-10, of ces")] = None,
         zone: Annotated[str | None, typer.Option(help="IANA time zone of days and weeks")] = None,
         data_dir: DataDir = None,
         as_json: AsJson = False,
@@ -39,6 +44,9 @@ def register(app: typer.Typer) -> None:
             "grain": grain,
             "filter": where,
             "stat": stat,
+            "clock": clock,
+            "target": target,
+            "scale": scale,
             "zone": zone,
         }
         parameters: Parameters = {key: value for key, value in asked.items() if value}

@@ -23,7 +23,7 @@ from tests.support.analytics import NOON, case_changed, feedback
 from tests.support.apps import Running, running_app
 from tests.support.callers import Callers
 from tests.support.figures import by_key, dropping, send, settings_for, shows
-from tests.support.permissions import Cell, cells
+from tests.support.permissions import ME, Cell, cells
 from tests.support.servers import Servers
 from tests.support.spine import eventually
 
@@ -89,6 +89,7 @@ async def test_clocks_and_lists_of_what_is_late_are_those_of_ones_departments(
 # --- figures -----------------------------------------------------------------------------------------
 
 TAG = f"t.{uuid4().hex[:8]}"
+OWNERS = (ME, "zhao", "zhao")
 MAY = {"from": "2019-05-01", "to": "2019-06-01"}
 
 
@@ -108,7 +109,12 @@ async def analytics(servers: Servers, of_tag: Callers) -> AsyncIterator[Running]
                 names = [(name, n) for n in range(count)]
                 said = [feedback(one, source=TAG, at=NOON) for one in names]
                 await send(
-                    running, *said, *(case_changed(one, about=(one,), department=name) for one in names)
+                    running,
+                    *said,
+                    *(
+                        case_changed(one, about=(one,), department=name, owner=OWNERS[one[1]])
+                        for one in names
+                    ),
                 )
             await shows(running, "case_volume", 3, filter=f"department:{TAG}")
             await shows(running, "case_volume", 2, filter=f"department:{TAG}.b")
@@ -155,6 +161,30 @@ async def test_records_and_recomputed_figures_are_those_of_ones_departments(
         assert by_key(found["recomputed"], "department") == {TAG: 3} | ({} if own else {f"{TAG}.b": 2})
     every = await analytics.http.post("/v1/recompute-check/all", headers=by, json={"query": MAY})
     assert every.status_code == (403 if own else 200), "some KPIs are not counted by department"
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.of == "scorecards"], ids=str)
+async def test_scorecards_are_those_of_ones_departments_and_an_agents_own(
+    analytics: Running, of_tag: Callers, cell: Cell
+) -> None:
+    both = MAY | {"filter": [f"department:{TAG}", f"department:{TAG}.b"]}
+    owners, departments, figure = [
+        (await analytics.http.get(path, headers=of_tag[cell.role], params=both | by)).json()
+        for path, by in (
+            ("/v1/reports/owners", {}),
+            ("/v1/reports/departments", {}),
+            ("/v1/kpis/case_volume", {"by": "owner"}),
+        )
+    ]
+    seen = {line["key"]["owner"]: line["figures"]["opened"]["n"] for line in owners["items"]}
+    mine, theirs = {ME: 1}, {ME: 1, "zhao": 2}
+    expected = {"own": mine, "theirs": theirs, "all": {ME: 2, "zhao": 3}}[cell.said]
+    assert seen == by_key(figure, "owner") == expected
+    of_another = {"filter": "owner:zhao"} | MAY
+    other = await analytics.http.get("/v1/kpis/case_volume", headers=of_tag[cell.role], params=of_another)
+    assert bool(other.json()["total"]["n"]) == (cell.said != "own")
+    shown = {line["key"]["department"] for line in departments["items"]}
+    assert shown == ({TAG, f"{TAG}.b"} if cell.said == "all" else {TAG})
 
 
 def test_a_figure_that_is_not_counted_by_department_is_for_those_who_see_all() -> None:

@@ -35,6 +35,7 @@ def test_every_command_of_the_public_interface_is_there() -> None:
         "doctor",
         "topics",
         "kpi",
+        "report",
         "policy",
         "token",
     ):

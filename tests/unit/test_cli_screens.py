@@ -10,11 +10,13 @@ import httpx
 import pytest
 from rich.console import Console
 
+from deploy.commands import terminal
 from deploy.commands.addresses import Addresses
 from deploy.commands.api import Api
 from deploy.commands.cluster import Cluster, FoundTopic, compare
 from deploy.commands.kpi import bar, show_figure, span_text, value_text
 from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
+from deploy.commands.report import show_efficiency, show_pareto
 from deploy.commands.status import statuses
 from deploy.commands.terminal import Failure, program, table
 from deploy.local.folder import DataFolder
@@ -208,3 +210,52 @@ async def test_a_refusal_is_told_in_the_services_own_words() -> None:
         with pytest.raises(Failure, match=words) as failed:
             await Api(addresses, client).get("analytics", "/v1/kpis")
     assert failed.value.code == 2
+
+
+A_POINT = {
+    "start": "2026-03-02T00:00:00Z",
+    "n": 4,
+    "numerator": None,
+    "denominator": None,
+    "provisional": False,
+}
+
+
+def test_a_report_has_a_row_for_each_and_one_for_all_in_both_languages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 120)
+    columns = [
+        {"name": "opened", "title": {"en": "opened", "zh": "开立"}, "unit": "count"},
+        {"name": "reopen_rate", "title": {"en": "reopened", "zh": "重开率"}, "unit": "ratio"},
+    ]
+    few = {"opened": A_POINT | {"value": 4}, "reopen_rate": A_POINT | {"value": None, "n": 0}}
+    many = {"opened": A_POINT | {"value": 9, "n": 9}, "reopen_rate": A_POINT | {"value": 0.25}}
+    items = [
+        {"key": {"department": "goods"}, "figures": few},
+        {"key": {"department": ""}, "figures": many},
+    ]
+    report = {"by": "department", "columns": columns, "items": items, "total": many}
+    show_efficiency(report, "en")
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ["department", "opened", "reopened"], ["-", "9", "25.0", "%"], ["goods", "4", "-"],
+        ["all", "9", "25.0", "%"],
+    ]  # fmt: skip
+    show_efficiency(report, "zh")
+    assert capsys.readouterr().out.splitlines()[0].split() == ["部门", "开立", "重开率"]
+
+
+def test_a_pareto_shows_shares_and_what_they_add_up_to(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 120)
+    items = [
+        {"key": {"supplier": "S-1"}, "n": 3, "share": 0.75, "cumulative": 3, "cumulative_share": 0.75},
+        {"key": {"supplier": ""}, "n": 1, "share": 0.25, "cumulative": 4, "cumulative_share": 1.0},
+    ]
+    show_pareto({"kpi": "defects", "by": "supplier", "total": {"n": 4}, "items": items}, "zh")
+    assert [row.split()[:6] for row in capsys.readouterr().out.splitlines()] == [
+        ["defects:", "4"], ["供应商", "n", "占比", "累计"], ["S-1", "3", "75.0", "%", "75.0", "%"],
+        ["-", "1", "25.0", "%", "100.0", "%"],
+    ]  # fmt: skip

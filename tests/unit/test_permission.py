@@ -25,6 +25,7 @@ from shared.permission import (
     narrowed,
     roles_for,
     sees,
+    sees_colleagues,
     sees_personal,
     visible_departments,
 )
@@ -35,7 +36,7 @@ from tests.support.permissions import COLLEAGUE, ELSEWHERE, HERE, ME, STRANGER, 
 
 SCOPE_TO_READ = {
     "cases": "cases:read", "clocks": "sla:read", "figures": "kpis:read", "people": "people:read",
-    "policy": "policy:read", "audit": "audit:read",
+    "policy": "policy:read", "audit": "audit:read", "scorecards": "kpis:read",
 }  # fmt: skip
 ALL_BUT_PERSONAL = SCOPES - {"personal:read"}
 
@@ -84,6 +85,8 @@ def found(of: str, to: str, role: Role) -> str:
         return _availability(who)
     if of == "personal data":
         return _personal(role)
+    if of == "scorecards":
+        return word_for(sees(who, HERE), sees(who, HERE) and sees_colleagues(who), sees(who, ELSEWHERE))
     if of in ("policy", "audit"):
         return _undivided(role, SCOPE_TO_READ[of])
     if to == "read":

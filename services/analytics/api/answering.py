@@ -11,7 +11,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import Response
 
-from services.analytics.api.questions import MOST_POINTS, Parameters, asked, of_departments, refuse
+from services.analytics.api.questions import (
+    MOST_POINTS,
+    Parameters,
+    asked,
+    of_departments,
+    of_owners,
+    refuse,
+)
 from services.analytics.domain.cases import aged
 from services.analytics.domain.catalogue import KPIS, Kpi
 from services.analytics.domain.figures import (
@@ -29,6 +36,7 @@ from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore, TooManyFacts
 from services.analytics.store.positions import topics_of
 from shared.clock import Clock
+from shared.mongo import Session
 from shared.principal import Principal
 from shared.problem import Fault, Problem
 
@@ -57,10 +65,12 @@ class Answers:
     zone: ZoneInfo
     value_of: ValueOf
 
-    async def question(self, name: str, parameters: Parameters, who: Principal) -> Question:
+    async def question(
+        self, name: str, parameters: Parameters, who: Principal, session: Session | None = None
+    ) -> Question:
         """The question, narrowed to the caller's departments. Raises Problem 403, 404, 422."""
-        wanted = of_departments(asked(kpi_of(name), parameters, self.zone), who)
-        extent = None if wanted.bounded else await self.figures.extent(wanted.kpi)
+        wanted = of_owners(of_departments(asked(kpi_of(name), parameters, self.zone), who), who)
+        extent = None if wanted.bounded else await self.figures.extent(wanted.kpi, session)
         return wanted.question(extent, self.clock.now())
 
     async def figure(self, name: str, parameters: Parameters, who: Principal) -> Figure:
@@ -71,27 +81,30 @@ class Answers:
         total, series = self.points(question, await self.counted(question))
         return Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
 
-    async def counted(self, question: Question) -> Counted:
+    async def counted(self, question: Question, session: Session | None = None) -> Counted:
+        """What answers the question, as of the session's moment. Raises Problem 422 for too many facts."""
         try:
             if question.kpi.now:
                 recount, now = Recount(question), self.clock.now()
                 for case in await self.figures.open_cases(question):
                     recount.add(aged(case, now))
                 return recount.counted()
-            return await self.figures.counted(question)
+            return await self.figures.counted(question, session)
         except TooManyFacts as error:
             self.refuse_facts(error)
 
-    def points(self, question: Question, counted: Counted) -> tuple[Point, list[Series]]:
+    def points(
+        self, question: Question, counted: Counted, most: int = MOST_POINTS
+    ) -> tuple[Point, list[Series]]:
         """Raises Problem 422 for more points than an answer may have."""
         value_of = float if question.kpi.now else self.value_of
         try:
-            return answer(question, counted, value_of, self.clock.now(), MOST_POINTS)
+            return answer(question, counted, value_of, self.clock.now(), most)
         except TooManyPoints as error:
             message = (
                 "too many values x periods for one answer: filter, or take a coarser grain or a shorter span"
             )
-            raise refuse("by", message, MOST_POINTS) from error
+            raise refuse("by", message, most) from error
 
     def refuse_facts(self, error: Exception) -> NoReturn:
         message = (

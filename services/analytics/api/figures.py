@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
-from zlib import crc32
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import Field
 
 from services.analytics.api.answering import Answers, Figure, json_answer
-from services.analytics.api.questions import REPEATABLE, Parameters, refuse
+from services.analytics.api.cursors import LONGEST, cursor, place_of
+from services.analytics.api.questions import REPEATABLE, Parameters
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Question
 from services.analytics.domain.rows import EPOCH
@@ -69,7 +66,7 @@ class RecordParameters(Parameters):
     """Those of the figure, and the page."""
 
     limit: int = Field(50, ge=1, le=MOST_RECORDS)
-    cursor: str | None = Field(None, max_length=500)
+    cursor: str | None = Field(None, max_length=LONGEST)
 
 
 def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
@@ -97,7 +94,8 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
     ) -> Response:
         """The facts that a figure counts, in the order of time: their `n` add up to the figure's."""
         question = await answers.question(name, parameters, request.state.principal)
-        after = place_of(parameters.cursor, question) if parameters.cursor is not None else None
+        given = parameters.cursor
+        after = place_of(given, _list(question), Place) if given is not None else None
         found, last = await page_of(answers, question, after, parameters.limit)
         return json_answer(Records([record_of(question, one) for one in found], last))
 
@@ -117,7 +115,7 @@ async def page_of(
             break
         after = some[-1].place
     more = len(found) > limit
-    return found[:limit], cursor_after(found[limit - 1].place, question) if more else None
+    return found[:limit], cursor(_list(question), found[limit - 1].place) if more else None
 
 
 def shares(question: Question, evidence: Evidence) -> tuple[int, int]:
@@ -141,23 +139,6 @@ def record_of(question: Question, evidence: Evidence) -> Record:
     )
 
 
-def cursor_after(place: Place, question: Question) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([_mark(question), *place])).decode()
-
-
-def place_of(cursor: str, question: Question) -> Place:
-    """Raises Problem 422 for a cursor of another list, or of none."""
-    try:
-        decoded = base64.urlsafe_b64decode(cursor.encode("ascii"))
-        mark, second, tally, identity = msgspec.json.decode(decoded, type=tuple[int, int, str, str])
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
-        raise refuse("cursor", "is not from this list") from None
-    if mark != _mark(question):
-        raise refuse("cursor", "is not from this list: ask with the parameters that it was given for")
-    return Place(second, tally, identity)
-
-
-def _mark(question: Question) -> int:
+def _list(question: Question) -> object:
     """What a list is of, so that a cursor is only good for it."""
-    of = (question.kpi.name, sorted(question.where.items()), question.begin, question.grain)
-    return crc32(repr(of).encode())
+    return question.kpi.name, sorted(question.where.items()), question.begin, question.grain

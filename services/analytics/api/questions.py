@@ -13,13 +13,13 @@ from pydantic import BaseModel, Field
 from services.analytics.domain.catalogue import CLOCKS, KPIS, STATISTICS, Kpi, SpanClock, Statistic
 from services.analytics.domain.figures import Question
 from services.analytics.domain.periods import Grain, TooManyPeriods, starts
-from shared.permission import narrowed, visible_departments
+from shared.permission import narrowed, sees_colleagues, visible_departments
 from shared.principal import Principal
 from shared.problem import Fault, Problem
 
 MOST_POINTS = 10_000
 MOST_DIMENSIONS = 2
-DEPARTMENT = "department"
+DEPARTMENT, OWNER = "department", "owner"
 REPEATABLE = frozenset({"by", "filter"})
 _EARLIEST, _LATEST = datetime(1900, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _PLUS_READ_AS_SPACE = re.compile(r"(.*T.*) (\d\d:\d\d)")
@@ -131,6 +131,14 @@ def of_departments(wanted: Asked, who: Principal) -> Asked:
         raise Problem(403, detail, allowed=allowed)
     departments = narrowed(who, wanted.where.get(DEPARTMENT)) or ()
     return replace(wanted, where=wanted.where | {DEPARTMENT: departments})
+
+
+def of_owners(wanted: Asked, who: Principal) -> Asked:
+    """What was asked about owners, of the caller alone where they may not compare colleagues."""
+    if sees_colleagues(who) or (OWNER not in wanted.by and OWNER not in wanted.where):
+        return wanted
+    owners = tuple(name for name in wanted.where.get(OWNER, (who.name,)) if name == who.name)
+    return replace(wanted, where=wanted.where | {OWNER: owners})
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -130,6 +130,7 @@ def _counted() -> list[Kpi]:
 def _of_cases() -> list[Kpi]:
     return [
         Kpi("case_volume", "count", "neutral", EVERYTHING, {"opened.n": 1}),
+        Kpi("resolved_volume", "count", "neutral", EVERYTHING, {"resolved.n": 1}),
         Kpi("backlog", "count", "lower", EVERYTHING, {"opened.open": 1}),
         Kpi("backlog_paused", "count", "lower", EVERYTHING, {"opened.paused": 1}),
         Kpi(

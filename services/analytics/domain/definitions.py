@@ -66,6 +66,10 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
         "Cases opened, whatever became of them, counted at opened_at.",
         "开立的案件数量（不论后来状态），按开立时间 opened_at 计。",
     ),
+    "resolved_volume": _texts(
+        "Cases resolved, each once, counted at their first resolution.",
+        "已解决的案件数量，每案计一次，按首次解决时间计。",
+    ),
     "backlog": _texts(
         "Cases open now (not resolved, closed, merged or cancelled), counted at the time they were "
         "opened: a series shows how old the backlog is, not how large it was.",

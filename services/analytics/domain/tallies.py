@@ -27,8 +27,10 @@ PAIRS = (
     ("channel", "kind"),
     ("department", "priority"),
     ("category", "supplier"),
+    ("department", "owner"),
 )
-"""Two dimensions at once that are kept ready; each in the order of the alphabet."""
+"""Two dimensions at once that are kept ready; each in the order of the alphabet. Whoever sees
+only some departments asks by owner within them."""
 TARGETS = ("first_response", "update", "resolution")
 SCALES = ("1-7", "1-5", "1-10", "0-10")
 """Scales of customer effort that are counted, each by itself."""

@@ -50,18 +50,20 @@ class FigureStore:
         self._words = Words()
         self.facts_per_answer = facts_per_answer
 
-    async def extent(self, kpi: Kpi) -> tuple[datetime, datetime] | None:
+    async def extent(self, kpi: Kpi, session: Session | None = None) -> tuple[datetime, datetime] | None:
         """The whole UTC days that the KPI's counts lie in; None when there are none."""
+        if session is None:
+            async with self.snapshot() as session:
+                return await self.extent(kpi, session)
         days: list[int] = []
-        async with self.snapshot() as session:
-            for tally in kpi.tallies:
-                span = {"_id": {"$gte": day_id(tally, (), FIRST_DAY), "$lte": day_id(tally, (), LAST_DAY)}}
-                for order in (1, -1):
-                    found = self._database.days.find(span, {"_id": 1}, session=session).sort("_id", order)
-                    days += [day_of_key(one["_id"]) async for one in found.limit(1)]
-                async for segment in self._segments(tally, {"t"}, session):
-                    at = unpack_numbers(segment["t"][tally]["t"]) // DAY
-                    days += [int(at.min()), int(at.max())]
+        for tally in kpi.tallies:
+            span = {"_id": {"$gte": day_id(tally, (), FIRST_DAY), "$lte": day_id(tally, (), LAST_DAY)}}
+            for order in (1, -1):
+                found = self._database.days.find(span, {"_id": 1}, session=session).sort("_id", order)
+                days += [day_of_key(one["_id"]) async for one in found.limit(1)]
+            async for segment in self._segments(tally, {"t"}, session):
+                at = unpack_numbers(segment["t"][tally]["t"]) // DAY
+                days += [int(at.min()), int(at.max())]
         if not days:
             return None
         return EPOCH + timedelta(days=min(days)), EPOCH + timedelta(days=max(days) + 1)
