@@ -13,6 +13,7 @@ from services.analytics.freshness import Freshness
 from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.compaction import Compactor
+from services.analytics.store.customers import CustomerStore
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
@@ -42,11 +43,12 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     ):
         service.subscribe(topic, handler)
 
+    customers = CustomerStore(service.database)
     log = Log(settings.kafka, settings.kafka_security)
     positions = PositionStore(service.database, f"{settings.database_prefix}.analytics.")
     freshness = Freshness(log, positions, service.clock)
-    service.prepare.append(facts.prepare)
+    service.prepare += [facts.prepare, customers.prepare]
     service.background += [Compactor(service.mongo, service.database).run, freshness.run]
     zone = ZoneInfo(settings.reporting_zone)
     answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value)
-    return create_app(service, [api.routes(answers, log, sketch.key, positions, service.access)])
+    return create_app(service, [api.routes(answers, customers, log, sketch.key, positions, service.access)])

@@ -1,21 +1,31 @@
-"""HTTP out: the catalogue, figures, the facts behind them, reports, and figures recomputed."""
+"""HTTP out: the catalogue, figures, the facts behind them, reports, customers, and figures recomputed."""
 
 from fastapi import APIRouter
 
 from services.analytics.api.answering import Answers
 from services.analytics.api.checking import checking_routes
+from services.analytics.api.customers import customer_routes
 from services.analytics.api.figures import figure_routes
 from services.analytics.api.reports import report_routes
 from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
+from services.analytics.store.customers import CustomerStore
 from services.analytics.store.positions import PositionStore
 from shared.auth import Access, guarded
 
 
-def routes(answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, access: Access) -> APIRouter:
+def routes(
+    answers: Answers,
+    customers: CustomerStore,
+    log: Log,
+    bin_of: BinOf,
+    positions: PositionStore,
+    access: Access,
+) -> APIRouter:
     """All routes of the service, as docs/api.md lists them."""
     router, guard = APIRouter(), guarded(access, "kpis:read")
     router.include_router(figure_routes(answers, guard))
     router.include_router(report_routes(answers, guard))
+    router.include_router(customer_routes(customers, guarded(access, "cases:read")))
     router.include_router(checking_routes(answers, log, bin_of, positions, guard))
     return router

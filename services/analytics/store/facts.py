@@ -91,9 +91,6 @@ class FactStore:
                 await ensure_indexes(self._database[name], [counted])
         still_open = IndexModel([("state.opened_at", 1)], partialFilterExpression={"open": True})
         await ensure_indexes(self._database[CASE_FACTS], [still_open])
-        named = {"customer_id": {"$gt": ""}}
-        of_customer = IndexModel([("customer_id", 1), ("at", 1)], partialFilterExpression=named)
-        await ensure_indexes(self._database[ACTIVITY_FACTS], [of_customer])
 
     async def _clustered(self, name: str) -> None:
         try:

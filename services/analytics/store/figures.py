@@ -7,7 +7,7 @@ document to another, and a sum over two moments would be off.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,6 +22,7 @@ from services.analytics.domain.tallies import CASE_FACTS, TALLIES
 from services.analytics.store.gathering import Gathering
 from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_numbers
 from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
+from services.analytics.store.snapshots import snapshot
 from services.analytics.store.words import NewWords, Words
 from shared.mongo import Database, Document, Session, driver_errors
 
@@ -167,15 +168,9 @@ class FigureStore:
             if tally in segment.get("t", ()):
                 yield segment
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Session]:
+    def snapshot(self) -> AbstractAsyncContextManager[Session]:
         """A session in which everything is read as of one moment."""
-        with driver_errors():
-            session = await self._database.client.start_session(snapshot=True)
-            try:
-                yield session
-            finally:
-                await session.end_session()
+        return snapshot(self._database)
 
 
 def planned(question: Question) -> Plan:
