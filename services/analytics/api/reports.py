@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
@@ -17,6 +17,7 @@ from services.analytics.api.questions import MOST_POINTS, Parameters, refuse
 from services.analytics.domain.catalogue import KPIS, SpanClock
 from services.analytics.domain.figures import Counted, Point
 from services.analytics.domain.reports import COMMON, EFFICIENCY, Bar, Column, pareto
+from services.analytics.store.positions import topics_of
 from shared.mongo import Session
 from shared.principal import Principal
 from shared.query import only
@@ -139,6 +140,7 @@ class Reports:
         of = (by, given.from_, given.to, given.zone, given.filter, given.clock)
         after = place_of(given.cursor, of, str) if given.cursor is not None else None
         found: dict[str, Figures] = {}
+        as_of = await self._as_of(column.kpi for column in EFFICIENCY)
         async with self.answers.figures.snapshot() as session:
             for column in EFFICIENCY:
                 found[column.name] = await self._column(column, by, given, who, session)
@@ -148,7 +150,7 @@ class Reports:
         return Efficiency(
             by=by,
             zone=given.zone or self.answers.zone.key,
-            as_of=await self._as_of({column.kpi for column in EFFICIENCY}),
+            as_of=as_of,
             columns=[_heading(column, by, given) for column in EFFICIENCY],
             total={name: figures.total for name, figures in found.items()},
             items=[_line(by, key, found) for key in page],
@@ -160,6 +162,7 @@ class Reports:
         of = (name, given.by, given.from_, given.to, given.zone, given.filter)
         place = place_of(given.cursor, of, tuple[int, str]) if given.cursor is not None else None
         query = Parameters.model_validate(_period(given) | {"by": [given.by]})
+        as_of = await self._as_of([name])
         async with self.answers.figures.snapshot() as session:
             question = await self.answers.question(name, query, who, session)
             counted = await self.answers.counted(question, session)
@@ -173,7 +176,7 @@ class Reports:
             kpi=name,
             by=given.by,
             zone=question.zone.key,
-            as_of=await self._as_of({name}),
+            as_of=as_of,
             total=total,
             items=page,
             next=cursor(of, (page[-1].n, page[-1].key[given.by])) if more else None,
@@ -188,11 +191,10 @@ class Reports:
         nothing, _ = self.answers.points(question, Counted([], {}))
         return Figures(total, {one.key[by]: one.points[0] for one in series}, nothing)
 
-    async def _as_of(self, names: set[str]) -> datetime | None:
-        """Up to when all of the KPIs are told."""
-        moments = [await self.answers.figures.as_of(KPIS[name]) for name in sorted(names)]
-        known = [moment for moment in moments if moment is not None]
-        return min(known) if len(known) == len(moments) else None
+    async def _as_of(self, names: Iterable[str]) -> datetime | None:
+        """Up to when all of the KPIs are told; asked before they are read, which are no older then."""
+        topics = frozenset[str]().union(*(topics_of(KPIS[name]) for name in names))
+        return await self.answers.freshness.as_of(topics)
 
 
 def _line(by: str, key: str, found: Mapping[str, Figures]) -> Line:
