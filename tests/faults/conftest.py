@@ -23,9 +23,9 @@ from shared.admin import ensure_topics
 from shared.policy import Policy, load_policy
 from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.support.fault_table import Row, keep
-from tests.support.faults import Cluster, policy_of_seconds
+from tests.support.faults import SESSION_TIMEOUT, Cluster, Replica, policy_of_seconds
 from tests.support.load import Load, under_load
-from tests.support.oracle import violations
+from tests.support.oracle import Broken, violations
 from tests.support.ring import Ring, running_ring
 from tests.support.saying import say
 from tests.support.witness import Witness, witnessing
@@ -63,6 +63,17 @@ class Run:
         self.recoveries.append(max(took))
         self.report(f"{what}: everything done after {max(took):.1f} s")
         return max(took)
+
+    async def broken(self, load: Load) -> list[Broken]:
+        """What the oracle says of what is there now."""
+        return violations(await self.witness.seen(load, self.policy))
+
+    async def frozen(self, replica: Replica, within: float = 60.0) -> None:
+        """Wait until a replica stands still (SIGSTOP) long enough for its session to have ended."""
+        async with asyncio.timeout(within):
+            while not replica.stands_still:  # noqa: ASYNC110 - a process that stops says nothing
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(SESSION_TIMEOUT + 1.0)
 
     async def verdict(self, load: Load, *, within: float = 90.0) -> None:
         """Waits for rest, drains everything, and fails with all that is not as promised."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 
-from deploy.local.launch import Launch
+from deploy.local.launch import Launch, execute
 from deploy.local.ports import HOST, PortBook
 from deploy.local.process import Child
 
@@ -59,6 +60,7 @@ class Replica:
     program: Child
     port: int
     env: dict[str, str]
+    interpreter: tuple[str, ...] = (sys.executable,)
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Replica:
 
     def start(self, crash_at: str = "") -> None:
         """`crash_at`: GROUP/POINT[:N] at which it kills itself (shared/crash.py)."""
-        command = [sys.executable, "-m", f"services.{self.service}"]
+        command = [*self.interpreter, "-m", f"services.{self.service}"]
         self.program.start(command, self.env | {"CQM_CRASH_AT": crash_at})
 
     async def problems(self) -> list[str]:
@@ -115,6 +117,11 @@ class Replica:
     def freeze(self) -> None:
         self.program.signal(signal.SIGSTOP)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether SIGSTOP has reached it."""
+        return self.program.running and psutil.Process(self.program.pid).status() == psutil.STATUS_STOPPED
+
     def thaw(self) -> None:
         self.program.signal(signal.SIGCONT)
 
@@ -131,8 +138,9 @@ class Cluster:
     launch: Launch
     replicas: list[Replica] = field(default_factory=list)
 
-    def add(self, service: str) -> Replica:
-        """Another replica, not yet started."""
+    def add(self, service: str, source: Path | None = None) -> Replica:
+        """Another replica, not yet started. `source`: the root of another version (variants.py), which cannot
+        be forked from what has imported this one."""
         name = f"{service}-{sum(one.service == service for one in self.replicas)}"
         port = PortBook(self.folder / "ports.json").claim(name)
         env = {name: value for name, value in os.environ.items() if not name.startswith("CQM_")} | {
@@ -145,8 +153,12 @@ class Cluster:
             "CQM_LOG": "text",
         }
         log, run_folder = self.folder / f"{name}.log", self.folder / "run"
-        program = Child(name, log=log, run_folder=run_folder, launch=self.launch)
-        replica = Replica(service, program, port, env)
+        launch, interpreter = self.launch, (sys.executable,)
+        if source is not None:
+            env |= {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+            launch, interpreter = execute, (sys.executable, "-P")
+        program = Child(name, log=log, run_folder=run_folder, launch=launch)
+        replica = Replica(service, program, port, env, interpreter)
         self.replicas.append(replica)
         return replica
 

@@ -35,7 +35,16 @@ REPLICATED = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
 }
-QUICK_ELECTION = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 2}
+ELECT_AFTER_MS = 2000
+QUICK_ELECTION = {
+    "electionTimeoutMillis": ELECT_AFTER_MS,
+    "heartbeatIntervalMillis": 500,
+    "heartbeatTimeoutSecs": 2,
+}
+    "electionTimeoutMillis": ELECT_AFTER_MS,
+    "heartbeatIntervalMillis": 500,
+    "heartbeatTimeoutSecs": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,14 @@ class Ring:
     async def secondaries(self) -> list[LocalMongod]:
         primary = await self.primary()
         return [one for one in self.mongods if one is not primary]
+
+    async def elect_after(self, milliseconds: int) -> None:
+        """How long a silent primary is waited for, and how long one goes on that hears nobody."""
+        async with _client(await self.primary()) as client:
+            config = (await client.admin.command("replSetGetConfig"))["config"]
+            config["version"] += 1
+            config["settings"]["electionTimeoutMillis"] = milliseconds
+            await client.admin.command("replSetReconfig", config)
 
     async def step_down(self) -> None:
         """The primary gives its part away, as before maintenance; its clients are disconnected."""

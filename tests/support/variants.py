@@ -1,0 +1,32 @@
+"""Other versions of the services: a copy of the source with lines replaced, run as processes of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("services", "shared", "deploy")
+
+
+class Patch(NamedTuple):
+    """`old` stands once in the file (a path from the project's root) and becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+
+def variant(folder: Path, patches: Sequence[Patch]) -> Path:
+    """The copy's root, for Cluster.add. Fails where a patch does not fit the source any more."""
+    leave = shutil.ignore_patterns("__pycache__", "docker", "demo.csv")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=leave)
+    for patch in patches:
+        file = folder / patch.file
+        text = file.read_text()
+        assert text.count(patch.old) == 1, f"{patch.file} has this {text.count(patch.old)} times: {patch.old}"
+        file.write_text(text.replace(patch.old, patch.new))
+    return folder
