@@ -9,9 +9,9 @@ import asyncio
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from shared.problem import Problem
 
@@ -44,6 +44,7 @@ def media_type(request: Request, types: Collection[str]) -> str:
     return name
 
 
+@lru_cache(maxsize=256)
 def read_content_type(content_type: str) -> tuple[str, bool]:
     """The media type in lower case, and whether the charset is UTF-8 (which it is where none is named)."""
     name, *parameters = content_type.split(";")
@@ -62,18 +63,19 @@ async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int],
     `admit` is told each number of bytes that is about to be held, and raises when it is too much now.
     Raises Problem: 400 broken gzip, 408 too slow, 413 too large, 415 unknown Content-Encoding.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", ""):
-        raise Problem(415, "Content-Encoding must be gzip or absent.", headers={"Accept-Encoding": "gzip"})
+    inflater = _inflater(request.headers.get("content-encoding"))
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.bytes:
         raise _too_large(limits.bytes)
-    inflater = _Inflater() if encoding == "gzip" else None
     pieces: list[bytes] = []
-    arrived = held = 0
+    arrived, held, more = 0, 0, True
     try:
         async with asyncio.timeout(limits.seconds):
-            async for chunk in request.stream():
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "The connection was closed before the body was complete.")
+                chunk, more = message.get("body", b""), message.get("more_body", False)
                 arrived += len(chunk)
                 for piece in inflater.inflate(chunk) if inflater else (chunk,):
                     held += len(piece)
@@ -83,11 +85,17 @@ async def read_body(request: Request, limits: BodyLimits, admit: Callable[[int],
                     pieces.append(piece)
     except TimeoutError:
         raise Problem(408, f"The body took more than {limits.seconds:g} s.", headers=_CLOSE) from None
-    except ClientDisconnect:
-        raise Problem(400, "The connection was closed before the body was complete.") from None
     if inflater:
         inflater.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _inflater(encoding: str | None) -> _Inflater | None:
+    """Raises Problem 415."""
+    encoding = encoding.strip().lower() if encoding else "identity"
+    if encoding not in ("identity", "gzip", ""):
+        raise Problem(415, "Content-Encoding must be gzip or absent.", headers={"Accept-Encoding": "gzip"})
+    return _Inflater() if encoding == "gzip" else None
 
 
 def _too_large(limit: int) -> Problem:

@@ -71,23 +71,28 @@ def pointer(*path: str | int) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def install(app: FastAPI) -> None:
-    """Every error of `app` becomes a problem document; an unforeseen one says nothing about its inside."""
-
-    @app.exception_handler(Problem)
-    async def _problem(request: Request, error: Problem) -> Response:
+def answer_to(error: Exception, path: str) -> Response:
+    """An error as a problem document; an unforeseen one says nothing about its inside."""
+    if isinstance(error, Problem):
         return error.response()
-
-    @app.exception_handler(PermanentError)
-    async def _permanent(request: Request, error: PermanentError) -> Response:
+    if isinstance(error, PermanentError):
         status = 413 if error.reason == "too_large" else 422
         return Problem(status, error.detail, reason=error.reason).response()
-
-    @app.exception_handler(TransientError)
-    async def _transient(request: Request, error: TransientError) -> Response:
-        log.warning("unavailable", why=str(error), path=request.url.path)
+    if isinstance(error, TransientError):
+        log.warning("unavailable", why=str(error), path=path)
         detail = "The outcome is unknown: send it again with the same identity after Retry-After seconds."
         return Problem(503, detail, headers={"Retry-After": "2"}).response()
+    log.critical("bug", path=path, exc_info=error)
+    return Problem(500, "An error of CQM's own; it is in the log.").response()
+
+
+def install(app: FastAPI) -> None:
+    """Every error of `app` becomes a problem document."""
+
+    @app.exception_handler(CQMError)
+    @app.exception_handler(Exception)
+    async def _own(request: Request, error: Exception) -> Response:
+        return answer_to(error, request.url.path)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -100,11 +105,6 @@ def install(app: FastAPI) -> None:
             for fault in error.errors()[:MAX_ERRORS]
         ]
         return Problem(422, "The request does not fit; see errors.", faults).response()
-
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> Response:
-        log.critical("bug", path=request.url.path, exc_info=error)
-        return Problem(500, "An error of CQM's own; it is in the log.").response()
 
 
 def _location(where: Sequence[str | int]) -> str:

@@ -28,6 +28,7 @@ from shared import (
 from shared import observability as metrics
 from shared.auth import Access
 from shared.clock import Clock
+from shared.direct import serve_directly
 from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce
 from shared.handler import Handler
@@ -49,6 +50,8 @@ DRAIN_SECONDS = 6.0
 """With the one above: what SIGTERM may take. What waits for a server that is away is left, as by kill -9."""
 TICK_DRAIN_SECONDS = 1.0
 GOODBYE_SECONDS = 0.5
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
+"""Of FastAPI's own: shared/requests.py makes the span of a request, and one is enough."""
 
 
 @dataclass
@@ -271,12 +274,15 @@ def create_app(service: Service, routers: Sequence[APIRouter]) -> FastAPI:
             yield
 
     # /docs with its scripts from the package itself: no page of ours loads anything from outside
-    app: FastAPI = FastAPIOffline(title=f"CQM {service.name}", version="1", lifespan=lifespan, redoc_url=None)
+    app: FastAPI = FastAPIOffline(
+        title=f"CQM {service.name}", version="1", lifespan=lifespan, redoc_url=None, telemetry=_NO_TELEMETRY
+    )
     problem.install(app)
     app.state.service = service
     app.add_middleware(Requests)
     # in one list, ours first: `include_router` would look for the route of each request twice
     app.router.routes[:0] = [route for router in (*routers, _probes(service)) for route in router.routes]
+    serve_directly(app)
     return app
 
 

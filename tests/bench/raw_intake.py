@@ -65,9 +65,10 @@ def build(settings: Settings) -> FastAPI:
 
     @app.post("/v1/feedback")
     async def one(request: Request) -> Response:
-        topic, key, value, said = record(await request.body())
-        partition = partition_of(key, SCRAP.partitions)
-        await request.app.state.producer.send_and_wait(topic, value, key, partition, headers=said)
+        made = record(await request.body())
+        partition = partition_of(made.key, SCRAP.partitions)
+        send = request.app.state.producer.send_and_wait
+        await send(made.topic, made.value, made.key, partition, headers=made.headers)
         return Response(b'{"accepted":1}', 202, media_type="application/json")
 
     @app.get("/readyz")

@@ -11,6 +11,7 @@ import httpx
 from services.intake.api import Budget, Door, Outlet, event_routes, routes
 from shared.clock import FixedClock
 from shared.codec import Outgoing
+from shared.errors import Unavailable
 from shared.service import Service, create_app
 from shared.settings import Settings
 
@@ -34,7 +35,10 @@ class Shelf:
     async def publish(self, records: Sequence[Outgoing], *, deadline: float = 8.0) -> None:
         self.groups.append(list(records))
         self.asked.set()
-        await asyncio.wait_for(self.open.wait(), deadline)
+        try:
+            await asyncio.wait_for(self.open.wait(), deadline)
+        except TimeoutError as error:
+            raise Unavailable("acknowledged too late") from error
         if self.failing:
             raise self.failing
 

@@ -223,6 +223,25 @@ async def test_who_has_given_up_is_not_published(shelf: Shelf) -> None:
     assert second.cancelled() and shelf.groups == [[record(0)], [record(2)]]
 
 
+async def test_each_is_told_at_its_own_deadline_by_the_one_timer(shelf: Shelf) -> None:
+    outlet, loop = Outlet(shelf, 0.05), asyncio.get_running_loop()  # type: ignore[arg-type]
+    shelf.open.clear()
+
+    async def late(number: int) -> float:
+        began = loop.time()
+        with pytest.raises(Unavailable, match="too late"):
+            await outlet.publish(record(number))
+        return loop.time() - began
+
+    first = asyncio.create_task(late(0))
+    await shelf.asked.wait()
+    await asyncio.sleep(0.02)  # the second begins later, and while the first is under way
+    assert min(await asyncio.gather(first, asyncio.create_task(late(1)))) >= 0.05
+    shelf.open.set()
+    await outlet.publish(record(2))
+    assert shelf.groups[-1] == [record(2)]
+
+
 async def test_a_batch_answers_item_by_item_in_order(shelf: Shelf) -> None:
     items = [ONE | {"external_id": "1"}, {"kind": "x"}, ONE | {"external_id": "2"}, 7]
     answer = await post(shelf, "/v1/feedback/batch", json.dumps(items), JSON)

@@ -276,3 +276,61 @@ def test_a_name_that_stands_twice_is_found_behind_any_text(
     body = json.dumps(once, ensure_ascii=escaped, separators=(",", " : " if blank else ":"))
     assert read(body).text == "t" + b
     assert places(refusal('{"kind":"complaint",' + body[1:])) == {"/kind"}
+
+
+PARTS: dict[str, st.SearchStrategy[Any]] = {
+    "external_id": TEXTS.filter(lambda text: "\n" not in text),
+    "occurred_at": st.sampled_from(
+        ["2026-03-01T09:00:00+08:00", "2026-03-01T01:00:00.5Z", "2026-03-01T01:00:00Z"]
+    ),
+    "customer": st.sampled_from([{"id": "C"}, {"id": "C", "name": "王", "phone": "1"}, {"email": "a@b"}, {}]),
+    "product": st.sampled_from([{"sku": "A"}, {}]),
+    "rating": st.sampled_from([CSAT, CSAT | {"score": 4.5}, NPS | {"score": 9.0}]),
+    "order_id": st.sampled_from(["", "O"]),
+    "attributes": st.dictionaries(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from([0, 1000.0, 1e16, 0.00001, True, "", 'x"', "\\"]),
+        max_size=3,
+    ),
+}
+SOURCES = st.sampled_from(["", "api", 'a"b\\'])
+SHORTER = {"1000.0": "1e3", "1e+16": "1e16", "1e-05": "1e-5", "4.5": "45e-1"}
+"""Numbers as a sender may write them."""
+
+
+def written(
+    value: dict[str, Any], repeated: tuple[str, ...], member: str, separators: tuple[str, str]
+) -> str:
+    """An object with `member` a second time in the part that `repeated` is the path of."""
+    body = []
+    for name, content in value.items():
+        inner = isinstance(content, dict) and repeated[:1] == (name,)
+        text = (
+            written(content, repeated[1:], member, separators)
+            if inner
+            else json.dumps(content, ensure_ascii=False, separators=separators)
+        )
+        body.append(f'"{name}"{separators[1]}{SHORTER.get(text, text)}')
+    if not repeated and member:
+        body.append(member)
+    return "{" + separators[0].join(body) + "}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.fixed_dictionaries({}, optional=PARTS), st.booleans(), SOURCES)
+def test_a_name_that_stands_twice_is_found_however_short_the_body(
+    data: st.DataObject, parts: dict[str, Any], blanks: bool, source: str
+) -> None:
+    once = {"kind": "complaint", "text": "x"} | parts
+    places = [(), *((name,) for name, content in parts.items() if isinstance(content, dict) and content)]
+    where = data.draw(st.sampled_from(places))
+    part = once[where[0]] if where else once
+    name = data.draw(st.sampled_from(sorted(part)))
+    member = json.dumps({name: part[name]}, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    for digits, shorter in SHORTER.items():
+        member = member.replace(f":{digits}", f":{shorter}")
+    separators = (", ", ": ") if blanks else (",", ":")
+    FEEDBACK.read(written(once, (), "", separators).encode(), NOW, source)
+    with pytest.raises(Refused) as caught:
+        FEEDBACK.read(written(once, where, member, separators).encode(), NOW, source)
+    assert [flaw.message for flaw in caught.value.flaws] == ["stands more than once"]

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from faststream.kafka.security import parse_security
 from pydantic import BaseModel, Field, ValidationError
 
 from shared.clock import SystemClock
+from shared.direct import Direct
 from shared.errors import PermanentError, Unavailable
 from shared.problem import MAX_ERRORS, Fault, Problem, pointer
 from shared.service import Service, create_app
@@ -23,9 +24,24 @@ class Body(BaseModel):
     text: str = Field(max_length=3)
 
 
+FAILURES = {
+    "problem": Problem(409, "no", [Fault("/a", "b")] * 30, allowed=["x"]),
+    "permanent": PermanentError("too_large", "over 5 bytes"),
+    "away": Unavailable("secret host name"),
+    "bug": KeyError("secret"),
+}
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     router = APIRouter()
+
+    async def directly(request: Request) -> Response:
+        if how := request.query_params.get("fails"):
+            raise FAILURES[how]
+        return Response(request.state.traceparent)
+
+    router.add_api_route("/direct", directly, methods=["POST"], route_class_override=Direct)
 
     @router.get("/trace")
     async def trace(request: Request) -> str:
@@ -33,12 +49,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
     @router.get("/fails/{how}")
     async def fails(how: str) -> None:
-        raise {
-            "problem": Problem(409, "no", [Fault("/a", "b")] * 30, allowed=["x"]),
-            "permanent": PermanentError("too_large", "over 5 bytes"),
-            "away": Unavailable("secret host name"),
-            "bug": KeyError("secret"),
-        }[how]
+        raise FAILURES[how]
 
     @router.post("/body")
     async def body(body: Body) -> None: ...
@@ -65,14 +76,29 @@ async def test_a_trace_that_is_none_is_replaced(http: httpx.AsyncClient, given: 
 @pytest.mark.parametrize(
     ("how", "status"), [("problem", 409), ("permanent", 413), ("away", 503), ("bug", 500)]
 )
+@pytest.mark.parametrize("direct", [False, True])
 async def test_every_error_is_a_problem_document_that_tells_no_secret(
-    http: httpx.AsyncClient, how: str, status: int
+    http: httpx.AsyncClient, how: str, status: int, direct: bool
 ) -> None:
-    answer = await http.get(f"/fails/{how}")
+    answer = await (http.post(f"/direct?fails={how}") if direct else http.get(f"/fails/{how}"))
     assert answer.status_code == status == answer.json()["status"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert "secret" not in answer.text
     assert len(answer.json().get("errors", [])) <= MAX_ERRORS
+
+
+async def test_a_direct_route_is_one_as_any_other_but_for_the_way_to_it(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/direct", headers={"traceparent": TRACE, "X-Request-Id": "abc"})
+    assert (answer.text, answer.headers["traceparent"], answer.headers["x-request-id"]) == (
+        TRACE,
+        TRACE,
+        "abc",
+    )
+    wrong = await http.get("/direct")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert "post" in (await http.get("/openapi.json")).json()["paths"]["/direct"]
+    seen = (await http.get("/metrics")).text
+    assert 'cqm_http_request_seconds_count{method="POST",route="/direct",status="200"}' in seen
 
 
 async def test_what_is_away_says_when_to_come_back(http: httpx.AsyncClient) -> None:

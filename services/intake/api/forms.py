@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
 from urllib.parse import urlencode
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -176,7 +175,7 @@ class Forms:
         except TransientError as error:
             raise _Unconfirmed(page, error) from error
         visit.accepted(FEEDBACK.name, len(ready))
-        return ids.reference(UUID(ready[0].id))
+        return ids.reference(ready[0].id)
 
     def _page(self, form: Form, lang: Lang, token: PageToken, now: datetime, typed: Typed) -> Filled:
         fixed = fixed_answers(form, token.link)

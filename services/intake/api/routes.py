@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
 
 from services.intake.api import openapi
 from services.intake.api.batch import Taking, reading
@@ -13,23 +11,11 @@ from services.intake.api.door import Door
 from services.intake.api.signals import ACTIVITY, FEEDBACK, Signal, prepare, problem_of, receipt
 from services.intake.api.splitting import JSON, NDJSON, split
 from services.intake.domain.inputs import Refused
+from shared.direct import Direct
 from shared.http_body import BodyLimits, media_type, read_body
 
 MAX_BODY = 2 * 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
-
-
-class _Direct(APIRoute):
-    """A route whose endpoint takes the request and nothing else, and answers by itself.
-
-    FastAPI documents it. Solving dependencies that it has not would take a sixth of the time of a post.
-    """
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in (self.methods or ()):
-            return await super().handle(scope, receive, send)  # 405, as everywhere
-        response: Response = await self.endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
 
 
 def routes(door: Door) -> APIRouter:
@@ -40,7 +26,7 @@ def routes(door: Door) -> APIRouter:
             f"/v1/{signal.name}",
             _take_one(signal, door),
             methods=["POST"],
-            route_class_override=_Direct,
+            route_class_override=Direct,
             status_code=202,
             summary=f"Take in one {signal.name}",
             operation_id=f"post_{signal.name}",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 import msgspec
 from fastapi import Response
@@ -31,7 +30,7 @@ FEEDBACK = Signal("feedback", Form(FeedbackInput), FeedbackReceived)
 ACTIVITY = Signal("activity", Form(ActivityInput), ActivityRecorded)
 
 
-class Ready(NamedTuple):
+class Ready(msgspec.Struct, frozen=True, gc=False):
     """A signal that may be published; `kind` is the name of its type."""
 
     kind: str
@@ -61,7 +60,7 @@ def posted(signal: Signal, event: Received, now: datetime, traceparent: bytes) -
 
 def receipt(identity: str, received_at: datetime) -> Response:
     """202: `id`, `reference` (for people) and `received_at`."""
-    said = {"id": identity, "reference": ids.reference(UUID(identity)), "received_at": received_at}
+    said = {"id": identity, "reference": ids.reference(identity), "received_at": received_at}
     return Response(msgspec.json.encode(said), 202, media_type="application/json")
 
 

@@ -7,11 +7,12 @@ data apart. So a signal is never copied into a second struct, and never encoded 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import (
     NO_CUSTOMER,
@@ -25,11 +26,12 @@ from shared.events import Customer, Personal
 
 S = TypeVar("S", FeedbackInput, ActivityInput)
 
-PERSONAL_QUOTES = 2
-"""Those around the name of the part that a sender does not say: `"personal":{...}`."""
+PERSONAL_BYTES, PERSONAL_QUOTES = len('"personal":{}'), 2
+"""What writing adds around name, phone and email: a part that a sender does not say."""
 
 # Sorted attributes, so that their order is not content.
-_encoder = msgspec.json.Encoder(order="deterministic")
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_replaced: Callable[..., Struct] = msgspec.structs.replace
 
 
 def normalised(said: S, source: str) -> S:
@@ -54,16 +56,13 @@ def normalised(said: S, source: str) -> S:
 
 def write(said: FeedbackInput | ActivityInput) -> bytes:
     """The JSON of a signal in its normal form: what equals its default is left out."""
-    customer = said.customer
-    if customer is not NO_CUSTOMER:
-        said = msgspec.structs.replace(said, customer=_apart(customer))
-    return _encoder.encode(said)
-
-
-def _apart(said: CustomerInput) -> Customer:
-    """As events have a customer, so that what is personal can be sealed and erased by itself."""
-    personal = Personal(name=said.name, phone=said.phone, email=said.email) if is_personal(said) else None
-    return Customer(id=said.id, tier=said.tier, region=said.region, personal=personal)
+    who = said.customer
+    if who is NO_CUSTOMER:
+        return _encode(said)
+    # as events have a customer, so that what is personal can be sealed and erased by itself
+    personal = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
+    apart = Customer(id=who.id, tier=who.tier, region=who.region, personal=personal)
+    return _encode(_replaced(said, customer=apart))
 
 
 def is_personal(said: CustomerInput) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput
 from services.intake.domain.normal import fingerprint, write
@@ -35,7 +35,7 @@ class Sender(NamedTuple):
     fixed: bool = False
 
 
-class Received(NamedTuple):
+class Received(Struct, frozen=True, gc=False):
     """An event, written; `key` is that of its record: one customer's signals stay in order."""
 
     id: str
@@ -62,7 +62,8 @@ def received(
 def complete(name: str, mark: str, customer: str, written: bytes, added: bytes) -> Received:
     """`name`: the id; `mark`: the fingerprint; `written`: what was said, in its normal form."""
     head = f'{{"id":"{name}","fingerprint":"{mark}","received_at":'.encode()
-    return Received(name, mark, (customer or name).encode(), b"".join((head, added, written[1:])))
+    value = b"".join((head, added, memoryview(written)[1:]))  # without its brace, and without a copy
+    return Received(name, mark, (customer or name).encode(), value)
 
 
 def identity(kind: str, source: str, external_id: str, key: tuple[str, ...]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from services.intake.domain.imports import Layout, Mark
 from shared.mapping import Row
@@ -18,7 +20,7 @@ class Unreadable(ValueError):
     """A file that is no table; the message says why, for whoever sent it."""
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True, gc=False):
     """One row; `fault` says why it cannot be read as one, and `cells` then hold what can be shown of it."""
 
     number: int
