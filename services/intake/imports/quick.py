@@ -21,8 +21,10 @@ from services.intake.domain.rows import read_row
 from services.intake.domain.signals import Received, Sender, added_to, complete, identity
 from shared.mapping import Mapping, Part, Row, RowError, Slot
 
-_KEPT_CELLS, _KEPT_CHARACTERS = 5000, 64
-"""Of each column: cells whose pieces are remembered, and how long one may be."""
+_KEPT_CELLS, _KEPT_CHARACTERS = 5000, 300_000
+"""Of each column: cells whose pieces are remembered, and characters of them in all."""
+_LONGEST_RATING = 64
+"""Characters of the cells of a rating that is remembered."""
 _MOST_ATTRIBUTES, _LONGEST_ATTRIBUTE = 50, 1000
 _CUSTOMER, _PERSONAL = ("id", "tier", "region"), ("name", "phone", "email")
 _PROSE = ("text", "subject")
@@ -79,6 +81,7 @@ class _Column:
     def __init__(self, field: _Field, slot: Slot) -> None:
         self._field, self._slot = field, slot
         self.known: dict[str, bytes] = {}
+        self._room = _KEPT_CHARACTERS
 
     def piece(self, cell: str, now: datetime) -> bytes:
         """Raises Doubt."""
@@ -87,8 +90,9 @@ class _Column:
         except RowError as error:
             raise Doubt from error
         made = b"" if value is None else self._field.piece(value, now)
-        if len(self.known) < _KEPT_CELLS and len(cell) <= _KEPT_CHARACTERS:
+        if len(cell) <= self._room and len(self.known) < _KEPT_CELLS:
             self.known[cell] = made
+            self._room -= len(cell)
         return made
 
 
@@ -221,7 +225,7 @@ class _Ratings:
         known = self._known.get(cells)
         if known is None:
             known = _rating(self._part, row, now)
-            if len(self._known) < _KEPT_CELLS and sum(map(len, cells)) <= _KEPT_CHARACTERS:
+            if len(self._known) < _KEPT_CELLS and sum(map(len, cells)) <= _LONGEST_RATING:
                 self._known[cells] = known
         return known
 

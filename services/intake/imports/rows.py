@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -103,10 +102,12 @@ class RowReader:
     def _ready(self, line: Line, now: datetime) -> Ready:
         """Raises RowError."""
         if self._quick is not None and not line.fault and len(line.cells) <= self._width:
-            with suppress(Doubt):
-                return posted(
-                    FEEDBACK, self._quick.event(line.number, line.cells, now), now, self._traceparent
-                )
+            try:
+                event = self._quick.event(line.number, line.cells, now)
+            except Doubt:
+                pass  # the careful way knows whether it is right, and else says why not
+            else:
+                return posted(FEEDBACK, event, now, self._traceparent)
         return self.record(line, self.feedback(line), now)
 
     def _closed(self, batch: Batch) -> Batch:
