@@ -8,6 +8,7 @@ Times are aware UTC datetimes, RFC 3339 on the wire; spans are integer seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
@@ -237,9 +238,17 @@ class Change(Contract, frozen=True, kw_only=True):
 
 
 class CaseChanged(Event, frozen=True, kw_only=True):
+    """`change` made the case what it is. `earlier` are the changes of the versions right before it that were
+    made in the same transaction, in order; no other event tells them."""
+
     type: ClassVar[str] = "cqm.case.changed.v1"
     case: Case
     change: Change
+    earlier: tuple[Change, ...] = ()
+
+    def versions(self) -> Iterator[tuple[int, Change]]:
+        """Each version that this event tells, with its change, in order."""
+        return enumerate((*self.earlier, self.change), self.case.version - len(self.earlier))
 
 
 class AssignmentRequested(Event, frozen=True, kw_only=True):

@@ -14,13 +14,15 @@ from msgspec import structs
 
 from services.routing.domain import action_types
 from services.routing.domain.action_types import AnyAction, name_of
-from services.routing.domain.assignment import Pool, give_by_hand, settle
+from services.routing.domain.assignment import give_by_hand, settle
 from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
+from services.routing.domain.changes import Changes
 from services.routing.domain.lifecycle import Evidence, Illegal, act, check
 from services.routing.domain.merging import merge
 from services.routing.domain.permission import check_may_act
+from services.routing.domain.pool import Pool
 from services.routing.domain.roster import roster
-from services.routing.store import CaseStore, Changes, entry_id
+from services.routing.store import CaseStore, entry_id
 from shared import topics
 from shared.clock import Clock
 from shared.codec import Outgoing, encode

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from services.routing.domain import opening
-from services.routing.domain.assignment import Seat, gone
-from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
-from services.routing.domain.escalation import obey, remember
+from services.routing.domain.arriving import Desk, Known, decide_feedback
+from services.routing.domain.assignment import gone
+from services.routing.domain.case_file import CaseFile
+from services.routing.domain.changes import Changes
+from services.routing.domain.escalation import decide_escalations, orders
+from services.routing.domain.giving import QUEUE_PAGE, decide_assignments
 from services.routing.domain.queue import search
-from services.routing.domain.roster import Absence, closed, heir, roster
-from services.routing.domain.turn import Taken, Turn, take
-from services.routing.store import CaseStore, Changes, Outcome
-from shared.errors import ConflictError
-from shared.events import AssignmentReason, AssignmentRequested, EscalationRaised, Event, FeedbackReceived
-from shared.handler import Batch, Cause, Decision, Emit, Handler, Received, Refusal
+from services.routing.domain.roster import closed, heir, roster
+from services.routing.domain.turn import Turn
+from services.routing.store import CaseStore
+from shared.events import AssignmentRequested, Event, FeedbackReceived
+from shared.handler import Batch, Cause, Handler
 from shared.mongo import Session
 from shared.policy import Policy
-
-QUEUE_PAGE = 1000
-"""Cases of a department's queue that are looked at in one transaction."""
-
-
-class Desk(NamedTuple):
-    """A department whose pool this replica writes and whose queue is empty: its turn is taken at once."""
-
-    seats: dict[str, Seat]
-    absences: Mapping[str, Absence]
-
-
-class Known(NamedTuple):
-    """What is stored about a batch of feedback: earlier outcomes, cases that could be joined, and desks by
-    department."""
-
-    outcomes: dict[UUID, Outcome]
-    cases: list[CaseFile]
-    desks: Mapping[str, Desk] = {}
-
-
-class Ask(NamedTuple):
-    """Why a department's pool has to look at a case, and what that is due to."""
-
-    reason: AssignmentReason
-    cause: Cause
 
 
 def nowhere(department: str) -> bool:
@@ -69,14 +43,15 @@ def on_feedback_received(
         since = min(one.occurred_at for one in new) - opening.LOOKS_BACK
         customers = opening.customers_of(new)
         cases = await store.cases_of(customers, since, session) if customers else []
-        return Known(
-            outcomes, cases, await _desks(store, filter(writes, current.departments), session)
-        ), current
+        desks = await _desks(store, filter(writes, current.departments), session)
+        return Known(outcomes, cases, desks), current
 
-    def decide(batch: Batch[FeedbackReceived], loaded: tuple[Known, Policy]) -> Decision[Changes]:
-        return decide_feedback(batch, *loaded)
-
-    return Handler(load, decide, store.save, lambda feedback: opening.assess(feedback, policy()))
+    return Handler(
+        load,
+        lambda batch, loaded: decide_feedback(batch, *loaded),
+        store.save,
+        lambda feedback: opening.assess(feedback, policy()),
+    )
 
 
 async def _desks(store: CaseStore, departments: Iterable[str], session: Session) -> dict[str, Desk]:
@@ -86,97 +61,6 @@ async def _desks(store: CaseStore, departments: Iterable[str], session: Session)
     written -= await store.queues(session)
     pools, absences = await store.pools(written, session), await store.absences(session)
     return {department: Desk(pools.get(department, {}), absences) for department in written}
-
-
-def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy) -> Decision[Changes]:
-    """Each feedback once: recorded, opening a case, or joining one; an id with other words is refused."""
-    changes, events, refused = Changes(), [], []
-    outcomes = dict(known.outcomes)
-    cases = opening.KnownCases(known.cases, policy)
-    stored = {file.case.id: file.case.version for file in known.cases}
-    asked: dict[UUID, Ask] = {}
-    for received in batch.records:
-        feedback = received.event
-        earlier = outcomes.get(feedback.id)
-        if earlier is not None:
-            if earlier.fingerprint != feedback.fingerprint:
-                refused.append(_conflict(received))
-            continue
-        assessed: opening.Assessment | None = received.foreseen
-        if assessed is None or assessed.policy is not policy:
-            assessed = opening.assess(feedback, policy)
-        outcome, step = _place(feedback, assessed, cases, batch.now)
-        outcomes[feedback.id] = outcome
-        changes.outcomes.append(outcome)
-        if step is not None:
-            before = cases.files.get(step.file.case.id)
-            cases.put(step.file)
-            _keep(changes, step, stored.get(step.file.case.id))
-            events.append(tell(step, received.cause))
-            if (reason := _due(before, step.file)) is not None:
-                asked.setdefault(step.file.case.id, Ask(reason, received.cause))
-    events += _give_or_ask(asked, changes, known.desks, policy, batch.now)
-    return Decision(changes, events, refused)
-
-
-def _due(before: CaseFile | None, after: CaseFile) -> AssignmentReason | None:
-    """Why the pool has to look at a case: it is new, or evidence reopened it or made it graver."""
-    if before is None:
-        return "opened"
-    if after.is_open and not before.is_open:
-        return "reopened"
-    return "escalated" if after.case.priority != before.case.priority else None
-
-
-def _give_or_ask(
-    asked: Mapping[UUID, Ask], changes: Changes, desks: Mapping[str, Desk], policy: Policy, now: datetime
-) -> list[Emit]:
-    """Owners for the batch's cases: at once where the department's desk is here, else by its writer."""
-    events: list[Emit] = []
-    here: defaultdict[str, list[CaseFile]] = defaultdict(list)
-    for case_id, (reason, cause) in asked.items():
-        file = changes.files[case_id]
-        department = file.case.department
-        if department in desks:
-            here[department].append(file)
-        else:
-            events.append(ask_for_assignment(department, file.case, reason, now, cause))
-    causes = {case_id: ask.cause for case_id, ask in asked.items()}
-    for department, files in here.items():
-        desk, cause = desks[department], causes[files[0].case.id]
-        there = roster(policy, department, now, desk.absences)
-        turn = Turn(there, desk.seats, files, [], cause, causes=causes)
-        taken = take(turn, policy, now)
-        _keep_turn(changes, turn, taken)
-        events += taken.events
-    return events
-
-
-def _place(
-    feedback: FeedbackReceived, assessed: opening.Assessment, cases: opening.KnownCases, now: datetime
-) -> tuple[Outcome, Step | None]:
-    if assessed.judgement is None:
-        return Outcome(feedback.id, "recorded", feedback.fingerprint), None
-    category = assessed.reading.category
-    file, ended = cases.about(feedback, category), None
-    if file is None and (ended := cases.ended_about(feedback, category)) is not None:
-        file = ended if cases.may_come_back(ended, feedback) else None
-    if file is not None:
-        joined = Outcome(feedback.id, "joined", feedback.fingerprint, file.case.id)
-        return joined, opening.join(file, feedback, assessed, now)
-    step = opening.open_case(feedback, assessed, now, after=ended)
-    return Outcome(feedback.id, "case", feedback.fingerprint, step.file.case.id), step
-
-
-def _conflict(received: Received[FeedbackReceived]) -> Refusal:
-    error = ConflictError("the same source and external_id were received before with another content")
-    return Refusal(received.offset, received.cause.partition, error)
-
-
-def _keep(changes: Changes, step: Step, before: int | None) -> None:
-    changes.files[step.file.case.id] = step.file
-    changes.before.setdefault(step.file.case.id, before)
-    changes.entries.append(step.entry)
 
 
 def on_assignment_requested(
@@ -211,68 +95,10 @@ def on_assignment_requested(
     return Handler(load, lambda batch, loaded: decide_assignments(batch, *loaded), store.save)
 
 
-def decide_assignments(
-    batch: Batch[AssignmentRequested], turns: list[Turn], policy: Policy
-) -> Decision[Changes]:
-    """Every department of the batch gives out what waits, by one writer at a time; one that lets a case go
-    and one that takes it may both be among them."""
-    changes, events = Changes(), []
-    for turn in turns:
-        for file in (*turn.asked, *turn.waiting):
-            changes.before.setdefault(file.case.id, file.case.version)
-        taken = take(turn.after(changes.files), policy, batch.now)
-        events += taken.events
-        if max(len(turn.asked), len(turn.waiting)) >= QUEUE_PAGE and taken.done.files:  # there may be more
-            events.append(ask_for_roster(turn.roster.department, policy.version, batch.now, turn.cause))
-        _keep_turn(changes, turn, taken)
-    return Decision(changes, events)
-
-
-def _keep_turn(changes: Changes, turn: Turn, taken: Taken) -> None:
-    """A turn that changed a case writes its pool, even with the loads of before: of two turns at once, which
-    have not seen each other's cases, one then runs again."""
-    changes.files |= taken.done.files
-    changes.entries += [step.entry for step in taken.done.steps]
-    if taken.done.files:
-        changes.pools[turn.roster.department] = taken.seats
-
-
 def on_escalation_raised(
     store: CaseStore, policy: Callable[[], Policy]
 ) -> Handler[Batch[Event], dict[UUID, CaseFile], Changes]:
     async def load(batch: Batch[Event], session: Session) -> dict[UUID, CaseFile]:
-        return await store.files({escalation.case_id for _, escalation in _orders(batch)}, session)
+        return await store.files({escalation.case_id for _, escalation in orders(batch)}, session)
 
     return Handler(load, lambda batch, files: decide_escalations(batch, files, policy()), store.save)
-
-
-def _orders(batch: Batch[Event]) -> list[tuple[Cause, EscalationRaised]]:
-    return [
-        (received.cause, received.event)
-        for received in batch.records
-        if isinstance(received.event, EscalationRaised)
-        and received.event.action in ("reassign", "raise_priority")
-    ]
-
-
-def decide_escalations(batch: Batch[Event], files: dict[UUID, CaseFile], policy: Policy) -> Decision[Changes]:
-    """Raise or give away, each escalation once; the pool is asked to settle what changed."""
-    changes, events = Changes(), []
-    current = dict(files)
-    for cause, escalation in _orders(batch):
-        file = current.get(escalation.case_id)
-        if file is None:
-            continue
-        person = policy.people.get(file.case.owner)
-        step = obey(file, escalation, backup=person.backup or "" if person else "", now=batch.now)
-        after = step.file if step else remember(file, escalation)
-        if after is file:
-            continue
-        case = after.case
-        current[case.id] = changes.files[case.id] = after
-        changes.before[case.id] = files[case.id].case.version
-        if step is not None:
-            changes.entries.append(step.entry)
-            events.append(tell(step, cause))
-            events.append(ask_for_assignment(case.department, case, "escalated", batch.now, cause))
-    return Decision(changes, events)

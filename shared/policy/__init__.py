@@ -1,7 +1,7 @@
 """The organisation as data: read, checked, compiled. docs/policy.md is the guide for its authors."""
 
 from shared.policy import wording
-from shared.policy.decision import Judgement, Reading, judge, opens, read
+from shared.policy.decision import Judgement, Reading, judge, opens, read, read_if_it_opens
 from shared.policy.durations import Business, Percent, Wall
 from shared.policy.explain import Explanation, explain
 from shared.policy.expressions import Expression, ExpressionError, compile_expression
@@ -77,6 +77,7 @@ __all__ = [
     "load_policy",
     "opens",
     "read",
+    "read_if_it_opens",
     "sentences",
     "wording",
 ]

@@ -68,6 +68,18 @@ def read(feedback: FeedbackReceived, policy: Policy) -> Reading:
     return Reading(found.category, by, found, feedback_context(feedback, category=found.category))
 
 
+def read_if_it_opens(feedback: FeedbackReceived, policy: Policy) -> Reading | None:
+    """What the policy reads in a feedback that is somebody's work; None for one that is only recorded.
+
+    Where `cases.open_when` does not ask for the category, no words are looked for in what is only recorded,
+    which is most of what customers say.
+    """
+    if "category" in policy.open_when.paths:
+        reading = read(feedback, policy)
+        return reading if opens(reading, policy) else None
+    return read(feedback, policy) if policy.open_when.evaluate(feedback_context(feedback)) else None
+
+
 def opens(reading: Reading, policy: Policy) -> bool:
     """Whether this feedback is somebody's work (`cases.open_when`)."""
     return policy.open_when.evaluate(reading.context)

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 from pymongo.errors import OperationFailure
 
-from services.routing.store import CaseStore, Changes
+from services.routing.domain.changes import Changes
+from services.routing.store import CaseStore
 from shared.mongo import Mongo
 from tests.support import archive
 from tests.support.servers import Servers

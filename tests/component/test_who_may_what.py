@@ -12,8 +12,9 @@ import pytest
 
 from services.routing.app import build
 from services.routing.domain.case_file import CaseFile, begin
+from services.routing.domain.changes import Changes, Outcome
 from services.routing.settings import RoutingSettings
-from services.routing.store import CaseStore, Changes, Outcome
+from services.routing.store import CaseStore
 from shared.events import Change, Customer, Personal
 from shared.mongo import transaction
 from tests.support.apps import Running, running_app

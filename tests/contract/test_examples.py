@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 
 from services.analytics.domain import activity, cases, feedback, targets
-from services.routing.domain.assignment import Seat
+from services.routing.domain.arriving import Known as KnownToRouting
 from services.routing.domain.case_file import CaseFile
+from services.routing.domain.pool import Seat
 from services.routing.domain.roster import roster
 from services.routing.domain.turn import Turn
-from services.routing.handlers import Known as KnownToRouting
 from shared.codec import decode, encode
 from shared.contracts.json_schema import event_schemas
 from shared.events import CaseChanged

@@ -269,8 +269,10 @@ async def test_verify_reads_every_history_again_and_names_what_was_altered_or_re
         running_instance(up.folder).mongo, uuidRepresentation="standard"
     ) as client:
         history = client.get_database("cqm_routing").case_history
-        first, second = history.find({"case_id": UUID(case)}).sort("_id", 1).limit(2)
-        history.update_one({"_id": first["_id"]}, {"$set": {"change.actor": "somebody else"}})
+        span = {"$gt": UUID(case).bytes + bytes(4), "$lt": UUID(case).bytes + b"\xff" * 4}
+        first, second = history.find({"_id": span}).sort("_id", 1).limit(2)
+        forged = first["said"].replace('"actor":"routing"', '"actor":"somebody else"')
+        history.update_one({"_id": first["_id"]}, {"$set": {"said": forged}})
         history.delete_one({"_id": second["_id"]})
         try:
             found = await up.cqm("verify", "--audit", "--json")

@@ -26,9 +26,9 @@ import yaml
 from deploy.local.preloader import Preloader
 from deploy.local.servers import Servers
 from services.routing.domain.assignment import could
-from services.routing.domain.case_file import OPEN_STATUSES, CaseFile
+from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
 from services.routing.domain.roster import roster
-from services.routing.store.documents import file_of
+from services.routing.store.documents import entry_of, file_of
 from shared import ids
 from shared.codec import Outgoing, encode
 from shared.events import Customer, FeedbackReceived
@@ -176,7 +176,7 @@ async def test_four_replicas_fill_fifty_people_exactly(
                 await settled(witness, database)
             files = [file_of(document) async for document in database.cases.find()]
             seats = {d["_id"]: d["seats"] async for d in database.pools.find()}
-            entries = [document async for document in database.case_history.find().sort("_id", 1)]
+            entries = [entry_of(document) async for document in database.case_history.find().sort("_id", 1)]
         finally:
             await cluster.close()
     most = over_capacity(committed, policy)
@@ -229,15 +229,15 @@ def over_capacity(committed: Committed, policy: Policy) -> int:
     return most
 
 
-def twice_assigned(entries: list[dict[str, Any]]) -> list[UUID]:
+def twice_assigned(entries: list[Entry]) -> list[UUID]:
     """Cases whose history has a gap, or an assignment of a case that had an owner."""
-    histories: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    histories: defaultdict[UUID, list[Entry]] = defaultdict(list)
     for entry in entries:
-        histories[entry["case_id"]].append(entry)
+        histories[entry.case_id].append(entry)
     wrong = []
     for case, history in histories.items():
-        types = [entry["change"]["type"] for entry in history]
-        versions = [entry["version"] for entry in history]
+        types = [entry.change.type for entry in history]
+        versions = [entry.version for entry in history]
         if types.count("assigned") > 1 or versions != list(range(1, len(versions) + 1)):
             wrong.append(case)
     return wrong

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from services.routing.domain.assignment import NEVER, Member, Roster
+from services.routing.domain.assignment import Roster
 from services.routing.domain.case_file import Books, CaseFile
+from services.routing.domain.pool import NEVER, Member
 from shared import ids
 from shared.events import Case, Priority
 from shared.policy import load_policy

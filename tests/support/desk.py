@@ -12,12 +12,12 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from services.routing.actions import Actions, Asked, Done, NoSuchCase, events_of
-from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import CaseFile, Entry, ask_for_roster
+from services.routing.domain.changes import Changes, Outcome
+from services.routing.domain.pool import Seat
 from services.routing.domain.queue import Search
 from services.routing.domain.roster import Absence
 from services.routing.handlers import on_assignment_requested, on_escalation_raised, on_feedback_received
-from services.routing.store import Changes, Outcome
 from services.routing.sweep import Sweep
 from shared import topics
 from shared.clock import FixedClock

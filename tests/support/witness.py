@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -125,9 +126,9 @@ class Witness:
             feedback = tuple(d["feedback_ids"])
             seen.cases[d["_id"]] = SeenCase(d["version"], d["department"], owner, weight, feedback)
         async for d in routing.case_history.find():
-            link = Link(d["version"], d["previous"], d["hash"])
-            seen.history.setdefault(d["case_id"], []).append(link)
-            if escalation := d["change"].get("data", {}).get("escalation"):
+            case, version, change, _, previous = json.loads(d["said"])
+            seen.history.setdefault(UUID(case), []).append(Link(version, previous, d["hash"]))
+            if escalation := change.get("data", {}).get("escalation"):
                 seen.obeyed.append(UUID(escalation))
         async for d in routing.pools.find():
             for owner, seat in d["seats"].items():
@@ -178,7 +179,7 @@ def _note(seen: Seen, record: Any) -> None:
     published = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     match event:
         case CaseChanged(case=case):
-            seen.changes.append(Told(event.id, (case.id, case.version)))
+            seen.changes += [Told(event.id, (case.id, version)) for version, _ in event.versions()]
         case EscalationRaised():
             about = (event.case_id, event.target, event.epoch, event.step, event.repetition)
             seen.steps.append(Step(Told(event.id, about), event.step_at, event.at, published))

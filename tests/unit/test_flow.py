@@ -89,7 +89,7 @@ def test_every_section_of_the_flow_shows_a_line_of_its_own_file() -> None:
 
 
 def test_a_link_that_is_off_is_noticed_and_put_right() -> None:
-    text = "[`decide_feedback`](../services/routing/handlers.py#L1)"
+    text = "[`on_feedback_received`](../services/routing/handlers.py#L1)"
     assert list(wrong(FLOW, text))
     assert not list(wrong(FLOW, refreshed(FLOW, text)))
     assert list(wrong(FLOW, "[`nowhere`](../services/routing/handlers.py#L1)"))

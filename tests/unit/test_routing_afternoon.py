@@ -295,14 +295,19 @@ class AnAfternoon(RuleBasedStateMachine):
                 yield one["counted"][:2]
 
     def histories_are_whole_and_events_say_what_is_stored(self) -> None:
-        told = {(event.case.id, event.case.version): event for event in self.desk.told}
-        assert len(told) == len(self.desk.told), "a version was told twice"
+        changes = [
+            ((event.case.id, version), change)
+            for event in self.desk.told
+            for version, change in event.versions()
+        ]
+        told, newest = dict(changes), {event.case.id: event.case for event in self.desk.told}
+        assert len(told) == len(changes), "a version was told twice"
         for case_id, file in self.desk.shelf.cases.items():
             entries = self.desk.shelf.history[case_id]
             assert not list(flaws_of(case_id, file, entries))
             assert [entry.version for entry in entries] == list(range(1, file.case.version + 1))
-            assert [told[case_id, entry.version].change for entry in entries] == [e.change for e in entries]
-            assert told[case_id, file.case.version].case == file.case
+            assert [told[case_id, entry.version] for entry in entries] == [e.change for e in entries]
+            assert newest[case_id] == file.case
         assert len(told) == sum(file.case.version for file in self.desk.shelf.cases.values())
 
     def holds_follow_each_other_and_only_the_last_may_be_open(self) -> None:

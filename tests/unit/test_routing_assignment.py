@@ -14,9 +14,7 @@ from services.routing.domain.action_types import Resolve
 from services.routing.domain.assignment import (
     Assigned,
     Heir,
-    Pool,
     Roster,
-    Seat,
     assign,
     choose,
     dissolve,
@@ -25,6 +23,7 @@ from services.routing.domain.assignment import (
 )
 from services.routing.domain.case_file import Books, CaseFile, Counted
 from services.routing.domain.lifecycle import Evidence, act
+from services.routing.domain.pool import Pool, Seat
 from services.routing.domain.queue import search
 from tests.support.cases import NOW, POLICY, WEIGHTS, case_file, member, roster, weigh
 

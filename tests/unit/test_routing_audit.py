@@ -14,7 +14,7 @@ from services.routing.domain.action_types import Acknowledge, Note, Reply, Start
 from services.routing.domain.audit import Head, flaws_of, flaws_of_head
 from services.routing.domain.case_file import CaseFile, Entry, begin, entry_hash
 from services.routing.domain.lifecycle import act
-from services.routing.store.documents import from_document, history_document
+from services.routing.store.documents import entry_of, history_document
 from shared.events import Change
 from tests.support.cases import NOW, POLICY, case_file
 
@@ -39,8 +39,16 @@ def found(file: CaseFile, entries: list[Entry]) -> set[tuple[int, str]]:
 def test_an_untouched_history_has_no_flaw_also_as_it_is_stored() -> None:
     file, entries = history()
     assert found(file, entries) == set()
-    stored = [from_document(history_document(entry), Entry) for entry in entries]
-    assert found(file, stored) == set()
+    stored = [entry_of(history_document(entry)) for entry in entries]
+    assert stored == entries and found(file, stored) == set()
+
+
+def test_texts_that_changed_places_in_the_store_are_named_by_their_places() -> None:
+    file, entries = history()
+    stored = [history_document(entry) for entry in entries]
+    for name in ("said", "hash"):
+        stored[1][name], stored[3][name] = stored[3][name], stored[1][name]
+    assert {(2, "altered"), (4, "altered")} <= found(file, [entry_of(document) for document in stored])
 
 
 def test_a_time_is_kept_to_the_millisecond_so_that_its_hash_can_be_computed_again() -> None:

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import TopicPartition
 from msgspec import structs
 
+from services.routing.domain.arriving import Known, decide_feedback
 from services.routing.domain.case_file import CaseFile
+from services.routing.domain.changes import Changes, Outcome
 from services.routing.domain.opening import EVIDENCE_LIMIT
-from services.routing.handlers import Known, decide_feedback
-from services.routing.store import Changes, Outcome
 from shared import ids
 from shared.events import AssignmentRequested, CaseChanged, Customer, FeedbackReceived, Product, Rating
 from shared.handler import Batch, Cause, Decision, Partition, Received
@@ -104,8 +104,13 @@ def test_a_second_feedback_about_the_same_matter_joins_even_within_one_batch(pol
     assert states(decision) == ["case", "joined", "joined"]
     (file,) = decision.changes.files.values()
     assert file.case.version == 3 and len(file.case.feedback_ids) == 3
-    versions = [emit.event.case.version for emit in decision.events if isinstance(emit.event, CaseChanged)]
-    assert versions == [1, 2, 3] == [entry.version for entry in decision.changes.entries]
+    (told,) = [emit.event for emit in decision.events if isinstance(emit.event, CaseChanged)]
+    assert told.case == file.case and [change.type for change in told.earlier] == ["opened", "joined"]
+    assert (
+        [version for version, _ in told.versions()]
+        == [1, 2, 3]
+        == [entry.version for entry in decision.changes.entries]
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.routing.domain.assignment import Heir, Roster, Seat
+from services.routing.domain.assignment import Heir, Roster
 from services.routing.domain.case_file import Books, CaseFile, Counted
+from services.routing.domain.changes import Changes
+from services.routing.domain.giving import decide_assignments
+from services.routing.domain.pool import Seat
 from services.routing.domain.roster import Absence
 from services.routing.domain.turn import Turn
-from services.routing.handlers import decide_assignments
-from services.routing.store import Changes
 from shared import ids
 from shared.events import Customer, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Partition

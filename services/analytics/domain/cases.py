@@ -85,8 +85,9 @@ def newest(events: Sequence[CaseChanged], known: Mapping[UUID, CaseFact]) -> dic
     for event in events:
         case = event.case
         fact = found.get(case.id) or known.get(case.id) or CaseFact(id=case.id)
-        if event.change.type == "transferred" and case.version not in fact.transfers:
-            fact = structs.replace(fact, transfers=tuple(sorted((*fact.transfers, case.version))))
+        transferred = [version for version, change in event.versions() if change.type == "transferred"]
+        if set(transferred).difference(fact.transfers):
+            fact = structs.replace(fact, transfers=tuple(sorted({*fact.transfers, *transferred})))
             found[case.id] = fact
         seen = highest.get(case.id)
         if case.version > (seen.version if seen else fact.version):

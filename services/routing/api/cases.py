@@ -18,7 +18,8 @@ from services.routing.api.views import (
     shown_briefly,
     shown_history,
 )
-from services.routing.store import CaseStore, Outcome
+from services.routing.domain.changes import Outcome
+from services.routing.store import CaseStore
 from services.routing.store.listing import Order, Wanted
 from shared.events import Priority, Status
 from shared.permission import narrowed, sees, visible_departments

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from services.routing.api.views import answer
-from services.routing.domain.assignment import Seat
+from services.routing.domain.pool import Seat
 from services.routing.store import CaseStore
 from shared.permission import sees
 from shared.policy import Policy

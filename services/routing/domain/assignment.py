@@ -8,38 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from services.routing.domain.case_file import OWNERLESS_STATUSES, CaseFile, Counted, Step, advance
 from services.routing.domain.lifecycle import ROUTING as SYSTEM
 from services.routing.domain.lifecycle import Evidence, ended_holds, released, transferred
+from services.routing.domain.pool import Member, Pool, Seat, Wanted
 from shared.events import Case, Change, Priority
-
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Seat(Struct, frozen=True, omit_defaults=True):
-    """A person's place in a pool: weighted open load, and when they were given a case last."""
-
-    load: int = 0
-    last_assigned: datetime = NEVER
-
-
-_UNUSED = Seat()
-
-
-class Member(NamedTuple):
-    """What the policy says of a person at this moment; `starts` is the next working moment (now: at work)."""
-
-    id: str
-    capacity: int
-    skills: frozenset[str]
-    languages: frozenset[str]
-    starts: datetime
 
 
 def _no_deadline(owner: str) -> None:
@@ -61,9 +40,7 @@ class Roster:
     staff: frozenset[str]
     backup: str = ""
     acknowledge_by: Callable[[str], datetime | None] = _no_deadline
-    _able: dict[tuple[tuple[str, ...], str], list[Member]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _able: dict[Wanted, list[Member]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def able(self, case: Case) -> list[Member]:
         """The members who could be given the case, if they had room. Remembered: a turn has many cases that
@@ -80,20 +57,6 @@ class Heir(NamedTuple):
 
     department: str
     accountable: str
-
-
-@dataclass(slots=True)
-class Pool:
-    """The seats of a department while a batch is decided."""
-
-    seats: dict[str, Seat]
-
-    def add(self, owner: str, weight: int) -> None:
-        seat = self.seats.get(owner, Seat())
-        self.seats[owner] = structs.replace(seat, load=max(0, seat.load + weight))
-
-    def given(self, owner: str, at: datetime) -> None:
-        self.seats[owner] = structs.replace(self.seats.get(owner, Seat()), last_assigned=at)
 
 
 @dataclass(slots=True)
@@ -173,17 +136,11 @@ def dissolve(
 def choose(file: CaseFile, roster: Roster, pool: Pool, weight: int, now: datetime) -> str:
     """The member for a case, or "": skill, language, below capacity; then the preferred one, those at work
     before those who come next, least load, longest without a new case."""
-    seats, books = pool.seats, file.books
-    best: tuple[tuple[bool, datetime, int, datetime, str], str] | None = None
-    for member in roster.able(file.case):
-        seat = seats.get(member.id, _UNUSED)
-        if seat.load + weight > member.capacity or member.id == books.avoid:
-            continue
-        starts = member.starts if member.starts > now else now
-        rank = (member.id != books.prefer, starts, seat.load, seat.last_assigned, member.id)
-        if best is None or rank < best[0]:
-            best = (rank, member.id)
-    return best[1] if best else ""
+    case, prefer, avoid = file.case, file.books.prefer, file.books.avoid
+    preferred = roster.members.get(prefer) if prefer and prefer != avoid else None
+    if preferred is not None and could(preferred, case) and pool.has_room(preferred, weight):
+        return prefer
+    return pool.first((case.skills, case.language), roster.able(case), weight, avoid=avoid, now=now)
 
 
 def gone(roster: Roster, seats: Mapping[str, Seat]) -> list[str]:
@@ -250,7 +207,7 @@ def give_by_hand(
     if owner == case.owner:
         raise Evidence("/owner", "is the owner already")
     held = counted.weight if counted.owner == owner and counted.department == roster.department else 0
-    load = pool.seats.get(owner, Seat()).load - held
+    load = pool.seat(owner).load - held
     if load + weight > member.capacity:
         raise Evidence("/owner", f"has no room: {load} of {member.capacity} taken, this case counts {weight}")
     step = _give(file, owner, roster, now, actor=actor)

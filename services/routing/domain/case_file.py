@@ -63,7 +63,8 @@ class CaseFile(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
-    """One line of a case's history, linked to the one before by its hash (docs/domain.md 1, audit)."""
+    """One line of a case's history, linked to the one before by its hash (docs/domain.md 1, audit).
+    `said` is the canonical JSON of all the others but the hash, which is made of it."""
 
     case_id: UUID
     version: int
@@ -71,49 +72,48 @@ class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
     policy_version: str
     previous: str
     hash: str
+    said: bytes = b""
 
 
 class Step(NamedTuple):
-    """A case's next version with its history entry; `told` is the event for everyone."""
+    """A case's next version with its history entry."""
 
     file: CaseFile
     entry: Entry
 
-    @property
-    def told(self) -> CaseChanged:
-        case = self.file.case
-        return CaseChanged(
-            id=ids.event_id(case.id, CaseChanged.type, case.version), case=case, change=self.entry.change
-        )
-
 
 def begin(case: Case, change: Change, **books: Any) -> Step:
     """Version 1 of a case; its times are such that MongoDB keeps them as they are."""
-    return _entered(structs.replace(case, updated_at=change.at), Books(**books), change)
+    if case.updated_at != change.at:
+        case = structs.replace(case, updated_at=change.at)
+    return _entered(case, Books(), books, _storable(change))
 
 
 def advance(file: CaseFile, change: Change, *, books: dict[str, Any] | None = None, **fields: Any) -> Step:
     """The next version: `fields` of the case and of the `books` changed, by `change`, at its time."""
+    before, kept = file.case, dict(books or ())
     case = structs.replace(
-        file.case, version=file.case.version + 1, updated_at=max(change.at, file.case.updated_at), **fields
+        before, version=before.version + 1, updated_at=max(change.at, before.updated_at), **fields
     )
-    case = remembering(file.case, case, case.updated_at)
-    change = structs.replace(change, from_status=file.case.status, to_status=case.status)
-    kept = structs.replace(file.books, **books) if books else file.books
-    if kept.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):
-        kept = structs.replace(kept, waiting=False)  # what is owned or ended has left the queue
-    if kept.acknowledge_by is not None and case.status != "assigned":
-        kept = structs.replace(kept, acknowledge_by=None)
-    return _entered(case, kept, change)
+    case = remembering(before, case, case.updated_at)
+    if file.books.waiting and (case.owner or case.status not in OWNERLESS_STATUSES):
+        kept["waiting"] = False  # what is owned or ended has left the queue
+    if case.status != "assigned":
+        kept["acknowledge_by"] = None
+    change = structs.replace(_storable(change), from_status=before.status, to_status=case.status)
+    return _entered(case, file.books, kept, change)
 
 
-def _entered(case: Case, books: Books, change: Change) -> Step:
-    if change.at.microsecond % 1000:  # a hash over microseconds could not be computed from what MongoDB keeps
-        change = structs.replace(change, at=in_milliseconds(change.at))
-    previous = books.head
-    digest = entry_hash(case.id, case.version, change, case.policy_version, previous)
-    entry = Entry(case.id, case.version, change, case.policy_version, previous, digest)
-    return Step(CaseFile(case, structs.replace(books, head=digest)), entry)
+def _storable(change: Change) -> Change:
+    """A hash over microseconds could not be computed from what MongoDB keeps."""
+    return structs.replace(change, at=in_milliseconds(change.at)) if change.at.microsecond % 1000 else change
+
+
+def _entered(case: Case, before: Books, kept: dict[str, Any], change: Change) -> Step:
+    said = _canonical.encode([case.id, case.version, change, case.policy_version, before.head])
+    digest = hashlib.sha256(said).hexdigest()
+    entry = Entry(case.id, case.version, change, case.policy_version, before.head, digest, said)
+    return Step(CaseFile(case, structs.replace(before, **kept, head=digest)), entry)
 
 
 def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str, previous: str) -> str:
@@ -122,9 +122,14 @@ def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str,
     return hashlib.sha256(content).hexdigest()
 
 
-def tell(step: Step, cause: Cause) -> Emit:
-    """The step as an outgoing event, keyed by its case."""
-    return Emit(step.told, step.file.case.id.bytes, step.entry.change.at, cause)
+def tell(step: Step, cause: Cause, earlier: tuple[Change, ...] = ()) -> Emit:
+    """The step as an outgoing event, keyed by its case. `earlier`: changes of the versions right before it
+    that no other event tells."""
+    case, change = step.file.case, step.entry.change
+    event = CaseChanged(
+        id=ids.event_id(case.id, CaseChanged.type, case.version), case=case, change=change, earlier=earlier
+    )
+    return Emit(event, case.id.bytes, change.at, cause)
 
 
 def ask_for_roster(department: str, because: str, at: datetime, cause: Cause) -> Emit:

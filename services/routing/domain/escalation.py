@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import structs
 
-from services.routing.domain.case_file import CaseFile, Step, advance
+from services.routing.domain.case_file import CaseFile, Step, advance, ask_for_assignment
+from services.routing.domain.changes import Changes
 from services.routing.domain.lifecycle import released
-from shared.events import Change, EscalationRaised, Priority
+from shared.events import Change, EscalationRaised, Event, Priority
+from shared.handler import Batch, Cause, Decision, Emit
+from shared.policy import Policy
 
 OBEYED_KEPT = 64
 SLA = "sla"
 _HIGHER: dict[Priority, Priority] = {"P4": "P3", "P3": "P2", "P2": "P1"}
+
+
+def orders(batch: Batch[Event]) -> list[tuple[Cause, EscalationRaised]]:
+    """What of a batch asks for something, with what it is due to."""
+    return [
+        (received.cause, received.event)
+        for received in batch.records
+        if isinstance(received.event, EscalationRaised)
+        and received.event.action in ("reassign", "raise_priority")
+    ]
+
+
+def decide_escalations(
+    batch: Batch[Event], files: Mapping[UUID, CaseFile], policy: Policy
+) -> Decision[Changes]:
+    """Raise or give away, each escalation once; the pool is asked to settle what changed."""
+    changes, requests = Changes(), list[Emit]()
+    for cause, escalation in orders(batch):
+        read = files.get(escalation.case_id)
+        if read is None:
+            continue
+        file = changes.files.get(read.case.id, read)
+        person = policy.people.get(file.case.owner)
+        step = obey(file, escalation, backup=person.backup or "" if person else "", now=batch.now)
+        if step is not None:
+            case = step.file.case
+            changes.add(step, cause, read.case.version)
+            requests.append(ask_for_assignment(case.department, case, "escalated", batch.now, cause))
+        elif (after := remember(file, escalation)) is not file:
+            changes.files[read.case.id] = after
+            changes.before[read.case.id] = read.case.version
+    return Decision(changes, [*changes.events(), *requests])
 
 
 def obey(file: CaseFile, asked: EscalationRaised, *, backup: str, now: datetime) -> Step | None:

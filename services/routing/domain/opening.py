@@ -5,8 +5,9 @@ decided.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from services.routing.domain.lifecycle import may_reopen, reopened
 from shared import ids
 from shared.clock import in_milliseconds
 from shared.events import Case, Change, FeedbackReceived
-from shared.policy import SEVERITIES, URGENCIES, Judgement, Policy, Reading, judge, opens, read, wording
+from shared.policy import SEVERITIES, URGENCIES, Judgement, Policy, Reading, judge, read_if_it_opens, wording
 
 ROUTING = "routing"
 ENDED = frozenset({"resolved", "closed"})
@@ -28,28 +29,34 @@ EVIDENCE_LIMIT = 1000
 
 
 class Assessment(NamedTuple):
-    """All that a policy says of a feedback by itself. `judgement` is None where it is only recorded."""
+    """All that a policy says of a feedback by itself. `work` is None where it is only recorded."""
 
     policy: Policy
+    work: Work | None
+
+
+class Work(NamedTuple):
+    """A feedback that somebody has to look at: what was read in it, and how it is judged."""
+
     reading: Reading
-    judgement: Judgement | None
+    judgement: Judgement
 
 
 def assess(feedback: FeedbackReceived, policy: Policy) -> Assessment:
-    """Its category, whether it is somebody's work, and whose."""
-    reading = read(feedback, policy)
-    return Assessment(policy, reading, judge(feedback, reading, policy) if opens(reading, policy) else None)
+    """Whether it is somebody's work, of which category, and whose."""
+    reading = read_if_it_opens(feedback, policy)
+    work = Work(reading, judge(feedback, reading, policy)) if reading else None
+    return Assessment(policy, work)
 
 
 def open_case(
-    feedback: FeedbackReceived, assessed: Assessment, now: datetime, after: CaseFile | None = None
+    feedback: FeedbackReceived, work: Work, policy: Policy, now: datetime, after: CaseFile | None = None
 ) -> Step:
     """Version 1 of the case that a feedback opens: department, priority, accountable, and why.
 
     `after`: a case about the same matter that ended too long ago to be reopened; the two are linked.
     """
-    policy, reading, judgement = assessed
-    assert judgement is not None, "it opens no case"
+    reading, judgement = work
     reason = wording.reason(reading, judgement, wording.reader_of(feedback.language))
     said = in_milliseconds(feedback.occurred_at)
     case = Case(
@@ -91,14 +98,13 @@ def open_case(
     return begin(case, change, raised=len(judgement.raised))
 
 
-def join(file: CaseFile, feedback: FeedbackReceived, assessed: Assessment, now: datetime) -> Step:
+def join(file: CaseFile, feedback: FeedbackReceived, work: Work, policy: Policy, now: datetime) -> Step:
     """The case with one more feedback about the same matter as evidence, which may make it graver.
 
     An ended case is reopened by what was said after its resolution; what was said before is evidence only.
     """
     case = file.case
-    assert assessed.judgement is not None, "it is about no case"
-    graver, books = _graver(file, assessed.judgement, assessed.policy)
+    graver, books = _graver(file, work.judgement, policy)
     change = Change(
         type="joined", actor=ROUTING, at=max(now, case.updated_at), feedback_id=feedback.id,
         reason="same matter", data={name: [getattr(case, name), value] for name, value in graver.items()},
@@ -128,27 +134,35 @@ class KnownCases:
 
     def __init__(self, files: Iterable[CaseFile], policy: Policy) -> None:
         self._within = timedelta(seconds=policy.cases.join.within.seconds)
-        self._same = policy.cases.join.same
+        self._matter = _matter_by(policy.cases.join.same)
         self._policy = policy
-        self._by_matter: defaultdict[tuple[str, ...], list[UUID]] = defaultdict(list)
+        self._by_matter: defaultdict[tuple[object, ...], list[UUID]] = defaultdict(list)
         self.files: dict[UUID, CaseFile] = {}
         for file in files:
             self.put(file)
 
     def put(self, file: CaseFile) -> None:
         """Add a case, or its next version."""
-        if file.case.id not in self.files and (matter := self._matter_of(file.case)):
-            self._by_matter[matter].append(file.case.id)
-        self.files[file.case.id] = file
+        case = file.case
+        if case.id not in self.files and case.customer.id:  # nobody's matters are all different ones
+            self._by_matter[self._matter(case, case.category)].append(case.id)
+        self.files[case.id] = file
 
-    def about(self, feedback: FeedbackReceived, category: str) -> CaseFile | None:
-        """The newest open case that this feedback belongs to, within the policy's window; else None."""
-        return next(filter(lambda file: self._joins(file, feedback), self._alike(feedback, category)), None)
+    def known(self, feedback: FeedbackReceived, category: str) -> Sequence[CaseFile]:
+        """Cases about the same matter, newest first; none for a customer whom nobody knows."""
+        if not feedback.customer.id:
+            return ()
+        ids = self._by_matter.get(self._matter(feedback, category))
+        return [self.files[case_id] for case_id in reversed(ids)] if ids else ()
 
-    def ended_about(self, feedback: FeedbackReceived, category: str) -> CaseFile | None:
-        """The newest resolved or closed case about the same matter that was opened before this was said."""
+    def about(self, feedback: FeedbackReceived, alike: Iterable[CaseFile]) -> CaseFile | None:
+        """The newest open case of these that this feedback belongs to, within the policy's window; else
+        None."""
+        return next((file for file in alike if self._joins(file, feedback)), None)
+
+    def ended_about(self, feedback: FeedbackReceived, alike: Iterable[CaseFile]) -> CaseFile | None:
+        """The newest resolved or closed case of these that was opened before this was said."""
         said = feedback.occurred_at
-        alike = self._alike(feedback, category)
         return next((f for f in alike if f.case.status in ENDED and f.case.opened_at <= said), None)
 
     def may_come_back(self, file: CaseFile, feedback: FeedbackReceived) -> bool:
@@ -160,27 +174,20 @@ class KnownCases:
         apart = abs(feedback.occurred_at - file.case.opened_at)
         return file.is_open and apart <= self._within and len(file.case.feedback_ids) < EVIDENCE_LIMIT
 
-    def _alike(self, feedback: FeedbackReceived, category: str) -> Iterator[CaseFile]:
-        """Cases about the same matter, newest first; none for a customer whom nobody knows."""
-        matter = tuple(_value(feedback, name, category) for name in self._same)
-        known = self._by_matter.get(matter, []) if feedback.customer.id else []
-        return (self.files[case_id] for case_id in reversed(known))
-
-    def _matter_of(self, case: Case) -> tuple[str, ...]:
-        if not case.customer.id:
-            return ()
-        return tuple(_value(case, name, case.category) for name in self._same)
-
 
 def customers_of(feedbacks: Sequence[FeedbackReceived]) -> list[str]:
     """Whose cases a batch may join."""
     return list({feedback.customer.id: None for feedback in feedbacks if feedback.customer.id})
 
 
-def _value(of: FeedbackReceived | Case, name: str, category: str) -> str:
-    if name == "category":
-        return category
-    value: object = of
-    for part in name.split("."):
-        value = getattr(value, part)
-    return str(value)
+def _matter_by(same: Sequence[str]) -> Callable[[FeedbackReceived | Case, str], tuple[object, ...]]:
+    """What a feedback or case is about: the values of the fields `same`, with a category that may have been
+    found by words."""
+    by_category = "category" in same
+    fields = [attrgetter(name) for name in same if name != "category"]
+
+    def matter(of: FeedbackReceived | Case, category: str) -> tuple[object, ...]:
+        values = tuple([value(of) for value in fields])
+        return (category, *values) if by_category else values
+
+    return matter

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from services.routing.domain.assignment import Member, Roster, Seat
+from services.routing.domain.assignment import Roster
 from services.routing.domain.case_file import CaseFile
+from services.routing.domain.pool import Member, Seat
 
 _UNUSED = Seat()
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from services.routing.domain.assignment import Heir, Member, Roster
+from services.routing.domain.assignment import Heir, Roster
+from services.routing.domain.pool import Member
 from shared.calendar import Calendar, NoWorkingTime
-from shared.policy import Person, Policy
+from shared.policy import Business, Person, Policy
 
 AGENT = "agent"
 HORIZON = timedelta(days=14)
@@ -59,41 +61,66 @@ def roster(
     if spec is None:
         return closed(department)
     members: dict[str, Member] = {}
+    hours = _Hours(now, policy.cases.acknowledge_within)
     staff = agents(policy, department)
     for name in staff:
         person = policy.people[name]
         absence = absences.get(name)
         if absence is not None and absence.start <= now < absence.end:
             continue
-        starts = _starts(policy.calendar_of_person(name), person, now)
+        starts = hours.starts(policy.calendar_of_person(name), person)
         if starts is not None:
             members[name] = Member(
                 name, person.capacity, frozenset(person.skills), frozenset(person.languages), starts
             )
-    deadlines: dict[str, datetime] = {}
 
     def acknowledge_by(owner: str) -> datetime:
-        if owner not in deadlines:
-            calendar = policy.calendar_of_person(owner)
-            deadlines[owner] = calendar.due(now, policy.cases.acknowledge_within.on(calendar))
-        return deadlines[owner]
+        return hours.acknowledge_by(policy.calendar_of_person(owner))
 
     supervisor = spec.supervisor or spec.head or ""
     return Roster(department, supervisor, members, staff, spec.backup or "", acknowledge_by)
 
 
-def _starts(calendar: Calendar, person: Person, now: datetime) -> datetime | None:
-    zone = ZoneInfo(calendar.time_zone)
-    if _is_away(person, now.astimezone(zone)):
-        return None
-    try:
-        starts = calendar.next_working(now)
-    except NoWorkingTime:
-        return None
-    if starts - now > HORIZON or _is_away(person, starts.astimezone(zone)):
-        return None
-    return starts.astimezone(UTC)
+class _Next(NamedTuple):
+    """The next working moment of a calendar, and what day it is now and then, where it is kept."""
+
+    starts: datetime
+    today: date
+    that_day: date
 
 
-def _is_away(person: Person, local: datetime) -> bool:
-    return any(away.first <= local.date() <= away.last for away in person.away)
+class _Hours:
+    """What calendars say of one moment: many people share few of them, so each is asked once."""
+
+    def __init__(self, now: datetime, within: Business) -> None:
+        self._now, self._within = now, within
+        self._next: dict[Calendar, _Next | None] = {}
+        self._deadlines: dict[Calendar, datetime] = {}
+
+    def starts(self, calendar: Calendar, person: Person) -> datetime | None:
+        """When the person works next; None: not soon, or away today or then."""
+        if calendar not in self._next:
+            self._next[calendar] = self._next_of(calendar)
+        found = self._next[calendar]
+        if found is None:
+            return None
+        away = any(
+            span.first <= day <= span.last for span in person.away for day in (found.today, found.that_day)
+        )
+        return None if away else found.starts
+
+    def acknowledge_by(self, calendar: Calendar) -> datetime:
+        if calendar not in self._deadlines:
+            self._deadlines[calendar] = calendar.due(self._now, self._within.on(calendar))
+        return self._deadlines[calendar]
+
+    def _next_of(self, calendar: Calendar) -> _Next | None:
+        zone = ZoneInfo(calendar.time_zone)
+        try:
+            starts = calendar.next_working(self._now)
+        except NoWorkingTime:
+            return None
+        if starts - self._now > HORIZON:
+            return None
+        today, that_day = self._now.astimezone(zone).date(), starts.astimezone(zone).date()
+        return _Next(starts.astimezone(UTC), today, that_day)

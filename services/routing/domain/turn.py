@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
-from services.routing.domain.assignment import Assigned, Heir, Pool, Roster, Seat, assign, dissolve
-from services.routing.domain.case_file import CaseFile, ask_for_assignment, tell
+from services.routing.domain.assignment import Heir, Roster, assign, dissolve
+from services.routing.domain.case_file import CaseFile, ask_for_assignment
+from services.routing.domain.changes import Changes
+from services.routing.domain.pool import Pool, Seat
 from shared.handler import Cause, Emit
 from shared.policy import Policy
 
@@ -40,25 +41,25 @@ class Turn:
         return replace(self, asked=asked, waiting=waiting)
 
 
-class Taken(NamedTuple):
-    """The turn's end: files and steps, the seats now, and everything to be said."""
+def take(turn: Turn, changes: Changes, policy: Policy, now: datetime) -> list[Emit]:
+    """Give the turn's cases out: what it does is added to `changes`, what has to be asked of others is
+    answered. The same turn has the same end.
 
-    done: Assigned
-    seats: dict[str, Seat]
-    events: list[Emit]
-
-
-def take(turn: Turn, policy: Policy, now: datetime) -> Taken:
-    """Give the turn's cases out; the same turn has the same end."""
+    A turn that changed a case writes its pool, even with the loads of before: of two turns at once, which
+    have not seen each other's cases, one then runs again.
+    """
     pool, weight = Pool(dict(turn.seats)), policy.load.__getitem__
     asked = {file.case.id: file for file in turn.asked}.values()
     if turn.heir is None:
         done = assign(turn.roster, pool, asked, turn.waiting, now=now, weight=weight)
     else:
         done = dissolve(turn.roster, pool, asked, turn.heir, now=now, weight=weight)
-    events = [tell(step, turn.causes.get(step.file.case.id, turn.cause)) for step in done.steps]
-    events += _passed_on(turn, done.files.values(), now)
-    return Taken(done, pool.seats, events)
+    for step in done.steps:
+        changes.add(step, turn.causes.get(step.entry.case_id, turn.cause), None)
+    changes.files |= done.files
+    if done.files:
+        changes.pools[turn.roster.department] = pool.seats
+    return list(_passed_on(turn, done.files.values(), now))
 
 
 def _passed_on(turn: Turn, files: Iterable[CaseFile], now: datetime) -> Iterator[Emit]:

@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.routing.domain.audit import Head
 from services.routing.domain.case_file import CaseFile, Entry
-from services.routing.store.documents import entry_id, file_of, from_document
+from services.routing.store.documents import entry_id, entry_of, file_of
 from shared.mongo import Database, Document, driver_errors, ensure_indexes
 
 LEASE = timedelta(minutes=5)
@@ -45,7 +45,7 @@ class AuditStore:
             span = {"$gt": entry_id(after, 2**32 - 1), "$lte": entry_id(last, 2**32 - 1)}
             async for document in self._history.find({"_id": span}).sort("_id", 1):
                 case = UUID(bytes=bytes(document["_id"][:16]))
-                histories.setdefault(case, []).append(from_document(document, Entry))
+                histories.setdefault(case, []).append(entry_of(document))
         return files, histories, last if last != _LAST else None
 
     async def entries(self, heads: Sequence[Head]) -> dict[tuple[UUID, int], Entry]:
@@ -53,7 +53,7 @@ class AuditStore:
         wanted = [entry_id(head.case_id, head.version) for head in heads]
         with driver_errors():
             found = [d async for d in self._history.find({"_id": {"$in": wanted}})]
-        entries = (from_document(document, Entry) for document in found)
+        entries = (entry_of(document) for document in found)
         return {(entry.case_id, entry.version): entry for entry in entries}
 
     # --- anchors -------------------------------------------------------------------------------------

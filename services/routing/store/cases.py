@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
-from services.routing.domain.assignment import Seat
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile, Entry
+from services.routing.domain.changes import Changes, Outcome
+from services.routing.domain.pool import Seat
 from services.routing.domain.queue import Search
 from services.routing.domain.roster import Absence
 from services.routing.store import listing, queue
@@ -22,6 +20,7 @@ from services.routing.store.documents import (
     case_document,
     document_of,
     entry_id,
+    entry_of,
     file_of,
     from_document,
     history_document,
@@ -35,29 +34,6 @@ _outbox = msgspec.msgpack.Decoder(list[Outgoing])
 MOST_OF_CUSTOMERS = 20_000
 ORIGINS = {"batch": "product.batch", "supplier": "supplier_id"}
 """Where what a case is about came from: cases that have it in common may have one cause."""
-State = Literal["recorded", "case", "joined", "dead"]
-
-
-class Outcome(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What became of a feedback; `fingerprint` tells a repetition from a conflict."""
-
-    id: UUID
-    state: State
-    fingerprint: str
-    case_id: UUID | None = None
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a decision wants stored. `files` hold each case's last version, `before` the version that was
-    read (None: a new case), `entries` every version's history, `moved` feedbacks with their new case."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    files: dict[UUID, CaseFile] = field(default_factory=dict)
-    before: dict[UUID, int | None] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    pools: dict[str, dict[str, Seat]] = field(default_factory=dict)
-    moved: dict[UUID, Sequence[UUID]] = field(default_factory=dict)
 
 
 class CaseStore:
@@ -260,7 +236,7 @@ class CaseStore:
         first, last = entry_id(case_id, 0), entry_id(case_id, 2**32 - 1)
         with driver_errors():
             found = self._history.find({"_id": {"$gte": first, "$lte": last}}).sort("_id", 1)
-            return [from_document(document, Entry) async for document in found]
+            return [entry_of(document) async for document in found]
 
     async def outcome(self, feedback_id: UUID) -> Outcome | None:
         with driver_errors():

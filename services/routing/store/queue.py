@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from services.routing.domain.assignment import Member
+from services.routing.domain.pool import Member
 from services.routing.domain.queue import Search
 from shared.mongo import Document
 
