@@ -108,15 +108,18 @@ class Processor(Generic[L, C]):
         self._originals = {(partition, r.offset): r for partition, some in polled.items() for r in some}
         crash_point(self.exactly_once.group, "received")
         left, most = polled, max(_PIECE, len(self._originals) // _PIECES)
-        while left and not self.draining.is_set():
-            now, left = take(left, min(self._most, most))
-            ahead = asyncio.create_task(self._ahead.read(take(left, self._most)[0]))
-            try:
-                await self._process(now)
-            finally:
-                ahead.cancel()
-        self._originals = {}
-        self._ahead.forget()
+        try:
+            while left and not self.draining.is_set():
+                now, left = take(left, min(self._most, most))
+                ahead = asyncio.create_task(self._ahead.read(take(left, self._most)[0]))
+                try:
+                    await self._process(now)
+                finally:
+                    ahead.cancel()
+                    await asyncio.wait({ahead})  # else it could still read into the next poll
+        finally:
+            self._originals = {}
+            self._ahead.forget()
 
     async def tick(self, handler: Handler[Tick, L, C], tick: Tick) -> bool:
         """Let time act on the held partitions of `tick`, under the same fence, without moving any offset.

@@ -12,7 +12,7 @@ from shared.policy.check_order import check_order
 from shared.policy.check_staff import check_staff
 from shared.policy.check_words import check_words
 from shared.policy.expressions import Expression
-from shared.policy.fields import FEEDBACK_FIELDS, WORDS
+from shared.policy.fields import FEEDBACK_FIELDS, JOINABLE, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
 from shared.policy.sla_models import Step
 from shared.policy.source import Keys, Source
@@ -134,6 +134,9 @@ def _join(document: PolicyDocument, source: Source) -> None:
     for index, path in enumerate(document.cases.join.same):
         if path not in FEEDBACK_FIELDS and not path.startswith("attributes."):
             source.report(("cases", "join", "same", index), f"unknown field '{path}'")
+        elif path not in JOINABLE:
+            reason = f"a case keeps no '{path}' of its feedback; of use are {', '.join(JOINABLE)}"
+            source.report(("cases", "join", "same", index), reason)
 
 
 def _holiday_decrees(document: PolicyDocument, source: Source, today: date) -> None:

@@ -32,8 +32,9 @@ class _Key:
         self._numbers = [place for place, path in enumerate(paths) if path in NUMBERS]
 
     def __call__(self, context: Context) -> tuple[object, ...]:
-        values: list[object] = [context.value(path) for path in self._paths]
-        values += [type(values[place]) for place in self._numbers]
+        values: list[object] = context.values(self._paths)
+        if self._numbers:
+            values += [type(values[place]) for place in self._numbers]
         return tuple(values)
 
 

@@ -6,7 +6,8 @@ a condition asks for it, and then only what it names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
 
@@ -34,33 +35,38 @@ class Context(Protocol):
 
     def value(self, path: str) -> Any: ...
 
+    def values(self, paths: Sequence[str]) -> list[Any]: ...
+
 
 _COMMON: dict[str, Callable[[Any], Any]] = {
     "id": lambda it: str(it.id),
-    "source": lambda it: it.source,
-    "kind": lambda it: it.kind,
-    "channel": lambda it: it.channel,
-    "language": lambda it: it.language,
-    "subject": lambda it: it.subject,
-    "touchpoint": lambda it: it.touchpoint,
-    "category": lambda it: it.category,
-    "severity": lambda it: it.severity,
-    "urgency": lambda it: it.urgency,
-    "supplier_id": lambda it: it.supplier_id,
-    "customer.id": lambda it: it.customer.id,
-    "customer.tier": lambda it: it.customer.tier,
-    "customer.region": lambda it: it.customer.region,
-    "product.sku": lambda it: it.product.sku,
-    "product.model": lambda it: it.product.model,
-    "product.batch": lambda it: it.product.batch,
+    "source": attrgetter("source"),
+    "kind": attrgetter("kind"),
+    "channel": attrgetter("channel"),
+    "language": attrgetter("language"),
+    "subject": attrgetter("subject"),
+    "touchpoint": attrgetter("touchpoint"),
+    "category": attrgetter("category"),
+    "severity": attrgetter("severity"),
+    "urgency": attrgetter("urgency"),
+    "supplier_id": attrgetter("supplier_id"),
+    "customer.id": attrgetter("customer.id"),
+    "customer.tier": attrgetter("customer.tier"),
+    "customer.region": attrgetter("customer.region"),
+    "product.sku": attrgetter("product.sku"),
+    "product.model": attrgetter("product.model"),
+    "product.batch": attrgetter("product.batch"),
 }
+# What a feedback has in common with the case it belongs to (cases.join.same). Not the subject, which a case
+# takes from the text where there is none, and no grade, which is judged.
+JOINABLE = tuple(sorted(_COMMON.keys() - {"id", "subject", "severity", "urgency"}))
 _OF_FEEDBACK: dict[str, Callable[[Any], Any]] = {
     **_COMMON,
-    "external_id": lambda it: it.external_id,
-    "occurred_at": lambda it: it.occurred_at,
-    "received_at": lambda it: it.received_at,
-    "text": lambda it: it.text,
-    "order_id": lambda it: it.order_id,
+    "external_id": attrgetter("external_id"),
+    "occurred_at": attrgetter("occurred_at"),
+    "received_at": attrgetter("received_at"),
+    "text": attrgetter("text"),
+    "order_id": attrgetter("order_id"),
     "rating.metric": lambda it: it.rating.metric if it.rating else "",
     "rating.score": lambda it: it.rating.score if it.rating else None,
     "rating.scale_min": lambda it: it.rating.scale_min if it.rating else None,
@@ -69,11 +75,11 @@ _OF_FEEDBACK: dict[str, Callable[[Any], Any]] = {
 }
 _OF_CASE: dict[str, Callable[[Any], Any]] = {
     **_COMMON,
-    "priority": lambda it: it.priority,
-    "department": lambda it: it.department,
-    "owner": lambda it: it.owner,
-    "status": lambda it: it.status,
-    "opened_at": lambda it: it.opened_at,
+    "priority": attrgetter("priority"),
+    "department": attrgetter("department"),
+    "owner": attrgetter("owner"),
+    "status": attrgetter("status"),
+    "opened_at": attrgetter("opened_at"),
 }
 NUMBERS = frozenset({"rating.score", "rating.scale_min", "rating.scale_max"})
 _TIMES = frozenset({"occurred_at", "received_at", "opened_at"})
@@ -130,6 +136,13 @@ class _Reading:
             return getter(self._it)
         return self._it.attributes.get(path.removeprefix("attributes."), "")
 
+    def values(self, paths: Sequence[str]) -> list[Any]:
+        it, getters, over = self._it, self._getters, self._over
+        return [
+            over[path] if path in over else getters[path](it) if path in getters else self.value(path)
+            for path in paths
+        ]
+
 
 def feedback_context(feedback: FeedbackReceived, **over: Any) -> Context:
     """What conditions see of a feedback; keywords replace top-level fields, `category="logistics.damage"`."""
@@ -157,3 +170,6 @@ class Values:
 
     def value(self, path: str) -> Any:
         return self._values.get(path, None if path in NUMBERS else "")
+
+    def values(self, paths: Sequence[str]) -> list[Any]:
+        return [self.value(path) for path in paths]

@@ -207,12 +207,15 @@ async def nobody_waits_in_vain(routing: Running, model: Afternoon) -> bool:
 async def events_are_the_histories(servers: Servers, histories: Any, cases: Any) -> None:
     """Every version was said to everyone, the last one is the case."""
     said: dict[tuple[str, int], CaseChanged] = {}
+    told: set[tuple[str, int, str]] = set()
     for record in await read_topic(servers.kafka, CASES.name):
         event, _ = decode(record.value, record.headers)
         if isinstance(event, CaseChanged) and str(event.case.id) in histories:
             known = said.setdefault((str(event.case.id), event.case.version), event)
             assert known == event, "a version was said in two ways"
-    assert said.keys() == {(one, line["version"]) for one, lines in histories.items() for line in lines}
+            told |= {(str(event.case.id), version, change.type) for version, change in event.versions()}
+    lines = [(one, line) for one, history in histories.items() for line in history]
+    assert told == {(one, line["version"], line["type"]) for one, line in lines}
     for one, case in cases.items():
         last = said[one, case["version"]].case
         assert (last.status, last.owner, last.department) == (

@@ -296,6 +296,15 @@ def test_a_transfer_counts_once_in_whatever_order_its_version_is_heard() -> None
         assert counted(outcome.rows, "opened") == {"": {"n": 1, "open": 1, "transferred": 1}}
 
 
+def test_a_transfer_that_is_told_with_a_later_version_counts_once() -> None:
+    earlier = (Change(type="transferred", actor="x", at=NOON),)
+    given = structs.replace(case_changed("c", 3), earlier=earlier)
+    for order in ([given], [given, given], [case_changed("c", 4), given]):
+        outcome = hear_cases(*order)
+        assert counted(outcome.rows, "opened") == {"": {"n": 1, "open": 1, "transferred": 1}}
+        assert outcome.new[cases.COLLECTION][0].transfers == (2,)
+
+
 def test_a_case_is_escalated_once_and_a_reminder_is_no_escalation() -> None:
     def raised(action: Any) -> EscalationRaised:
         return EscalationRaised(

@@ -133,6 +133,8 @@ def test_a_key_said_twice_in_one_file_is_refused(findings):
         ("within: 7d", "within: 2bd", "cases.join.within", "only where business time counts"),
         ("within: 7d", "within: 7", "cases.join.within", "a duration is written"),
         ("customer.id, category", "customer.idd, category", "cases.join.same[0]", "unknown field"),
+        ("customer.id, category", "order_id, category", "cases.join.same[0]", "a case keeps no 'order_id'"),
+        ("customer.id, category", "attributes.shop", "cases.join.same[0]", "keeps no 'attributes.shop'"),
         ("kind in ['complaint'", "kind in ['complain'", "cases.open_when", "kind is never 'complain'"),
         ("customer.tier == 'vip'\"]", "tier == 'vip'\"]", "cases.priority.raise_for[0]", "field 'tier'"),
         ("when: \"category.startsWith('logistics')\", ", "", "routing[1]", "no rule after it"),

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ahead import Ahead
+from shared.clock import SystemClock
 from shared.errors import PermanentError
-from shared.handler import Partition
-from shared.processing import Polled, split, take
+from shared.exactly_once import Position
+from shared.handler import Decision, Handler, Partition
+from shared.processing import Polled, Processor, split, take
 from tests.support.spine import feedback, record
 
 polls = st.dictionaries(
@@ -85,3 +87,40 @@ def test_an_error_ahead_of_time_harms_nobody_and_is_met_in_its_turn() -> None:
     with pytest.raises(PermanentError):
         ahead.received(HERE, records[1])
     assert ahead.received(HERE, records[2]).foreseen == "seen b"
+
+
+class Interrupted:
+    """A spine that is cancelled in the middle of its first transaction, when something was read ahead."""
+
+    group = "g"
+
+    def __init__(self) -> None:
+        self.positions = {HERE: Position(1, None)}
+
+    async def apply(self, *given: Any) -> Decision[None]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+
+async def nothing(*given: Any) -> None: ...
+
+
+def test_a_poll_that_is_cancelled_leaves_nobody_reading_and_nothing_read() -> None:
+    """What is left would be taken for a record of the next poll."""
+    seen = list[str]()
+    handler: Handler[Any, None, None] = Handler(
+        nothing, lambda *_: Decision(None), nothing, lambda event: seen.append(event.text) or "seen"
+    )
+    (one,) = polled("a")
+    records = [SimpleNamespace(value=one.value, headers=one.headers, offset=place) for place in range(1500)]
+
+    async def run() -> None:
+        processor = Processor(Interrupted(), handler, SystemClock())  # type: ignore[arg-type]
+        before = asyncio.all_tasks()
+        with pytest.raises(asyncio.CancelledError):
+            await processor.process({HERE: records})
+        assert asyncio.all_tasks() == before and seen
+        assert all(processor._ahead.received(HERE, one).foreseen is None for one in records)
+
+    asyncio.run(run())

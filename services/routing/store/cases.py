@@ -18,7 +18,6 @@ from services.routing.store import listing, queue
 from services.routing.store.documents import (
     BSON_TYPES,
     case_document,
-    document_of,
     entry_id,
     entry_of,
     file_of,
@@ -26,6 +25,7 @@ from services.routing.store.documents import (
     history_document,
 )
 from services.routing.store.listing import Wanted
+from services.routing.store.raw_bson import outcome_document, with_ids
 from shared.codec import Outgoing
 from shared.events import Case
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
@@ -84,7 +84,7 @@ class CaseStore:
     # --- within a transaction ------------------------------------------------------------------------
 
     async def outcomes(self, ids: Sequence[UUID], session: Session) -> dict[UUID, Outcome]:
-        found = await self._feedback.find({"_id": {"$in": list(ids)}}, session=session).to_list(None)
+        found = await self._feedback.find(with_ids(ids), session=session).to_list(None)
         return {document["_id"]: from_document(document, Outcome) for document in found}
 
     async def cases_of(self, customers: Sequence[str], since: datetime, session: Session) -> list[CaseFile]:
@@ -140,7 +140,7 @@ class CaseStore:
         of a collection's indexes anew for each index of each single update (docs/performance.md).
         """
         if changes.outcomes:
-            await self._feedback.insert_many([document_of(o) for o in changes.outcomes], session=session)
+            await self._feedback.insert_many([outcome_document(o) for o in changes.outcomes], session=session)
         changed = [case_id for case_id in changes.files if changes.before[case_id] is not None]
         if changed:
             found = await self._cases.delete_many({"_id": {"$in": changed}}, session=session)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from bson import Binary
+from bson.binary import UUID_SUBTYPE
 from msgspec import Struct
 
 from services.routing.domain.case_file import Books, CaseFile, Entry
@@ -31,7 +32,16 @@ def document_of(value: Struct) -> Document:
 
 
 def case_document(file: CaseFile) -> Document:
-    return document_of(file.case) | {"books": msgspec.to_builtins(file.books, builtin_types=BSON_TYPES)}
+    document = document_of(file.case)
+    document["_id"] = _binary(file.case.id)
+    document["feedback_ids"] = [_binary(one) for one in file.case.feedback_ids]
+    document["books"] = msgspec.to_builtins(file.books, builtin_types=BSON_TYPES)
+    return document
+
+
+def _binary(identity: UUID) -> Binary:
+    """A UUID as MongoDB keeps it; the driver asks a second time what kind of UUIDs it is to write."""
+    return Binary(identity.bytes, UUID_SUBTYPE)
 
 
 def history_document(entry: Entry) -> Document:
