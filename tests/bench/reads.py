@@ -60,7 +60,12 @@ async def _ask(store: CaseStore, drawn: list[Case]) -> dict[str, list[float]]:
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     chance = random.Random(3)
     for case in drawn:
-        asked = [one for deep in (False, True) for one in archive.lists(case, deep)]
+        asked = [
+            one
+            for deep in (False, True)
+            for lists in (archive.lists, archive.long_spans)
+            for one in lists(case, deep)
+        ]
         chance.shuffle(asked)
         for label, wanted in asked:
             began = time.perf_counter()

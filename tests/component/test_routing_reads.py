@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.routing.store import CaseStore
+from services.routing.store import CaseStore, listing
 from services.routing.store.listing import RETIRED, Place, Walk, Wanted, walks
 from shared.events import Case
 from shared.mongo import Database, Mongo
@@ -73,6 +73,26 @@ async def test_every_list_walks_along_an_index_and_looks_at_little_more_than_it_
                 continue
             assert "SORT" not in stages, f"{label}: {stages}"
             assert looked <= most(cases, wanted), f"{label}: {looked}"
+
+
+async def test_a_long_span_in_the_order_of_changes_is_walked_by_its_months(
+    stored: tuple[Database, list[Case]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is: only a short one is sorted."""
+    monkeypatch.setattr(listing, "LONG", 200)
+    database, cases = stored
+    store, by_months = CaseStore(database), 0
+    for of, deep in [(one, deep) for one in cases[:8] for deep in (False, True)]:
+        for label, wanted in archive.long_spans(of, deep):
+            found = [file.case.id for file in await store.search(wanted, PAGE)]
+            assert found == [case.id for case in archive.expected(cases, wanted, PAGE)], label
+            walk = await store._by_months(wanted)
+            if walk is None:
+                continue
+            stages, _, fetched = await explained(database, walk)
+            assert not {"COLLSCAN", "SORT"} & stages and fetched <= PAGE + 1, f"{label}: {stages}, {fetched}"
+            by_months += 1
+    assert by_months > 100, "short spans prove nothing"
 
 
 def most(cases: list[Case], wanted: Wanted) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any, get_args
@@ -84,6 +84,21 @@ def lists(of: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
         )
 
 
+def long_spans(of: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
+    """What was opened in more than a year, the newest changes first, with each filter and pairs of them."""
+    year = timedelta(days=365)
+    place = Place.of(of, "-updated_at") if deep else None
+    for names in ((), *((name,) for name in FIELDS[:-1]), *combinations(FIELDS[:-1], 2)):
+        fields = {name: getattr(of, name) for name in names}
+        for label, opened in (
+            ("a year", {"$gte": of.opened_at - year / 2, "$lt": of.opened_at + year / 2}),
+            ("opened_from", {"$gte": of.opened_at - year}),
+            ("opened_to", {"$lt": of.opened_at}),
+        ):
+            about = " + ".join((label, *names))
+            yield f"{about}, -updated_at", Wanted(fields, opened, "-updated_at", place)
+
+
 def expected(all_cases: list[Case], wanted: Wanted, limit: int) -> list[Case]:
     """The list by looking at every case."""
     moment, direction = ORDERS[wanted.order]
@@ -98,7 +113,7 @@ def expected(all_cases: list[Case], wanted: Wanted, limit: int) -> list[Case]:
             values.get(name, getattr(case, name, None)) == value for name, value in wanted.fields.items()
         )
         opened = wanted.opened
-        return same and (not opened or opened["$gte"] <= case.opened_at < opened["$lt"])
+        return same and _within(case.opened_at, opened)
 
     found = sorted(filter(fits, all_cases), key=rank, reverse=direction < 0)
     if wanted.after is not None:
@@ -106,3 +121,7 @@ def expected(all_cases: list[Case], wanted: Wanted, limit: int) -> list[Case]:
         place = (priority, wanted.after.at, wanted.after.id)
         found = [case for case in found if (rank(case) > place if direction > 0 else rank(case) < place)]
     return found[:limit]
+
+
+def _within(at: datetime, span: Mapping[str, datetime]) -> bool:
+    return ("$gte" not in span or span["$gte"] <= at) and ("$lt" not in span or at < span["$lt"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -35,8 +35,15 @@ def case_document(file: CaseFile) -> Document:
     document = document_of(file.case)
     document["_id"] = _binary(file.case.id)
     document["feedback_ids"] = [_binary(one) for one in file.case.feedback_ids]
+    document["month"] = month_of(file.case.opened_at)
     document["books"] = msgspec.to_builtins(file.books, builtin_types=BSON_TYPES)
     return document
+
+
+def month_of(at: datetime) -> int:
+    """The month of a moment as a number (UTC), by which cases are listed that were opened in a long span."""
+    utc = at.astimezone(UTC)
+    return utc.year * 12 + utc.month - 1
 
 
 def _binary(identity: UUID) -> Binary:
