@@ -14,11 +14,12 @@ import os
 import struct
 import time
 from binascii import hexlify
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _NAMESPACE = UUID("6f0c1f0e-5a3d-5b8e-9d7a-3c1b5a2e7f10").bytes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALMOST_A_MILLISECOND = timedelta(microseconds=999)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
 
@@ -60,8 +61,17 @@ def event_id(cause: UUID, event_type: str, version: int) -> UUID:
 
 def document_id(at: datetime, cause: UUID) -> UUID:
     """UUIDv8 (RFC 9562, 5.8): milliseconds of `at` first, then a hash of `cause`; time-ordered."""
-    millis = max(0, (at - _EPOCH).days * 86_400_000 + (at - _EPOCH).seconds * 1000 + at.microsecond // 1000)
-    return _versioned(millis.to_bytes(6, "big") + hashlib.sha1(cause.bytes).digest()[:10], 8)
+    return _versioned(_millis(at).to_bytes(6, "big") + hashlib.sha1(cause.bytes).digest()[:10], 8)
+
+
+def first_document_id(at: datetime) -> UUID:
+    """A bound for `document_id`: of what is at `at` or later it is over this, of what is earlier under it."""
+    return UUID(int=_millis(at + _ALMOST_A_MILLISECOND) << 80)
+
+
+def _millis(at: datetime) -> int:
+    since = at - _EPOCH
+    return max(0, since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000)
 
 
 def fresh_id() -> UUID:

@@ -26,6 +26,7 @@ from faststream.message import StreamMessage
 from shared import observability as metrics
 from shared.crash import crash_point
 from shared.errors import TransientError
+from shared.exactly_once import Position
 from shared.handler import Handler, Partition, Tick
 from shared.partitioner import partition_of
 from shared.processing import Processor, Record
@@ -103,6 +104,11 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def held(self) -> list[Partition]:
         """The partitions that this replica has claimed and may write for."""
         return list(self.processor.exactly_once.positions)
+
+    @property
+    def positions(self) -> dict[Partition, Position]:
+        """Where the fence of each held partition stands: it moves on with every record of the partition."""
+        return dict(self.processor.exactly_once.positions)
 
     def holds(self, key: bytes) -> bool:
         """Whether the records of this key are processed here at the moment."""

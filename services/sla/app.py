@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from services.sla import api, handlers
 from services.sla.domain.escalation import Roster
 from services.sla.domain.promise import Promises
+from services.sla.figures import OpenCases
 from services.sla.notices import Teller
 from services.sla.settings import SlaSettings
 from services.sla.store import ClockStore
@@ -42,7 +43,8 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
         service.mongo, streams[topics.CASES], store, roster, settings.sweep_every, settings.sweep_clocks
     )
 
+    open_cases = OpenCases(service.mongo, streams[topics.CASES], store)
     service.prepare.append(store.ensure_indexes)
     teller = Teller(service.mongo, streams[topics.CASES], store.notices, roster, settings.sweep_every)
-    service.background += [policies, sweep.run, sweep.watch, teller.run]
+    service.background += [policies, sweep.run, open_cases.run, teller.run]
     return create_app(service, [api.routes(store, promises, service.mongo.now, service.access)])

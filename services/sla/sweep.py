@@ -4,54 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-
-from prometheus_client import Histogram
+from itertools import islice
+from typing import NamedTuple
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.escalation import Raised, Roster, fire
 from services.sla.domain.notice import waiting
-from services.sla.domain.promise import TARGETS
+from services.sla.figures import LAG, SWEEP, count_fired
 from services.sla.store import Changes, ClockStore
-from shared.errors import Fenced, Unavailable
+from shared.errors import TooSlow
 from shared.events import EscalationRaised
-from shared.exactly_once import TooMuchAtOnce
+from shared.exactly_once import Position, TooMuchAtOnce
 from shared.handler import Cause, Decision, Emit, Handler, Partition, Tick
 from shared.mongo import Mongo, Session
-from shared.observability import counter, gauge, histogram
 from shared.stream import Stream
-
-ESCALATIONS = counter(
-    "cqm_sla_escalations_total",
-    "Escalation steps that fired; step is their number in their target",
-    ["target", "step", "action"],
-)
-BREACHES = counter("cqm_sla_breaches_total", "Targets whose due passed unmet, as said when due", ["target"])
-LATE = histogram(
-    "cqm_sla_late_seconds",
-    "From the moment of a step or breach to its event; only moments that lay ahead of their clock",
-    ["target"],
-    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
-)
-LAG = gauge(
-    "cqm_sla_oldest_due_lag_seconds", "Age of the oldest moment that has passed unsaid; 0 without one"
-)
-SWEEP = histogram("cqm_sla_sweep_duration_seconds", "Time of one transaction that says what has come due")
-OPEN = gauge(
-    "cqm_sla_open_clocks",
-    "Cases with a due that is open and does not wait, of all partitions; 0 but where partition 0 is held",
-)
-OVERDUE = gauge("cqm_sla_overdue", "Those of them that are past their earliest due; told alike")
-COUNT_EVERY_SECONDS = 15.0
-COUNT_SHARE = 0.02
-"""Of the time, at most: a million entries take MongoDB half a second to count."""
-
 
 FEW = 200
 """Of what is due so much is looked at; beyond it all partitions are taken to have some."""
+READ = 3
+"""Transactions' worth of clocks that are read at once."""
+AT_ONCE = 12
+"""Clocks between two looks at what else there is to do: under a millisecond of the loop's time."""
+BRIEF_SECONDS = 0.5
+"""A transaction that was made smaller grows again after one of them: the server ends those of 3 s."""
+
+
+class Firing(NamedTuple):
+    """A clock as it was read and as it is after all that was due, with what that says."""
+
+    before: Clock
+    after: Clock
+    said: list[Raised]
+
+
+class Fired(NamedTuple):
+    """What was due by `now`, which was asked for at `asked` of this process's monotonic time."""
+
+    now: datetime
+    asked: float
+    clocks: Sequence[Firing]
 
 
 @dataclass
@@ -69,31 +63,15 @@ class Sweep:
     roster: Roster
     every: float
     clocks: int
-    _said: list[tuple[Clock, Raised]] = field(default_factory=list)
-    _late: dict[str, Histogram] = field(
-        default_factory=lambda: {target: LATE.labels(target) for target in TARGETS}
-    )
+    _most: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._most = self.clocks
 
     async def run(self) -> None:
         while True:
             if not await self.once():
                 await asyncio.sleep(self.every)
-
-    async def watch(self) -> None:
-        """Keep the figures of what is open and overdue, until cancelled."""
-        while True:
-            began = time.monotonic()
-            mine = any(partition.partition == 0 for partition in self.stream.held)
-            is_open, overdue = await self._counted() if mine else (0, 0)
-            OPEN.set(is_open)
-            OVERDUE.set(overdue)
-            await asyncio.sleep(max(COUNT_EVERY_SECONDS, (time.monotonic() - began) / COUNT_SHARE))
-
-    async def _counted(self) -> tuple[int, int]:
-        try:
-            return await self.store.late_list.count(await self.mongo.now())
-        except Unavailable:
-            return 0, 0  # readiness says that MongoDB is away
 
     async def once(self) -> bool:
         """Say what is due now, the longest overdue first; True when there may be more."""
@@ -106,61 +84,86 @@ class Sweep:
             return False
         is_few = len(due) < FEW
         tick = Tick(now, {entry["partition"] for entry in due} if is_few else set(held), topic)
-        with SWEEP.time():
-            await self._say(tick)
-        return len(due) >= min(FEW, self.clocks)
+        return await self._drain(tick) or not is_few
 
-    async def _say(self, tick: Tick) -> None:
-        """One transaction; smaller ones when its events would not fit into a fence."""
-        limit = self.clocks
-        while True:
-            self._said = []
+    async def _drain(self, tick: Tick) -> bool:
+        """In transactions of `_most` clocks. While one is with MongoDB, the next is decided.
+
+        True when as many were due as are read at once.
+        """
+        positions, size = self.stream.positions, self._most
+        read = await self.store.load_due(tick.partitions, tick.now, READ * size)
+        fired, count = await self._fire(islice(read, size)), 0
+        while fired.clocks:
+            ahead = asyncio.create_task(self._fire(islice(read, size)))
             try:
-                await self.stream.tick(self._handler(limit), tick)
-            except TooMuchAtOnce:
-                if limit == 1:
-                    raise
-                limit //= 2
-            else:
-                return self._count(tick.now)
+                is_done = await self._say(tick, fired, positions)
+            except BaseException:
+                ahead.cancel()
+                raise
+            count += len(fired.clocks)
+            fired = await ahead
+            if not is_done:
+                return False
+        return count == READ * size
 
-    def _handler(self, limit: int) -> Handler[Tick, Sequence[Clock], Changes]:
-        async def load(tick: Tick, session: Session) -> Sequence[Clock]:
-            held = {held.partition for held in self.stream.held}
-            partitions = held.intersection(tick.partitions)
-            if not partitions:
-                raise Fenced("sla: the partitions went to another replica")
-            return await self.store.load_due(partitions, tick.now, limit, session)
+    async def _fire(self, clocks: Iterable[Clock]) -> Fired:
+        """Whoever got an answer meanwhile goes first."""
+        now, asked = await self.mongo.now(), time.monotonic()
+        found = []
+        for number, clock in enumerate(clocks, 1):
+            found.append(Firing(clock, *fire(clock, now, self.roster)))
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return Fired(now, asked, found)
 
-        return Handler(load=load, decide=self._decide, store=self.store.save)
+    async def _say(self, tick: Tick, fired: Fired, positions: Mapping[Partition, Position]) -> bool:
+        """One transaction; smaller ones when its events would not fit into a fence, or it takes too long.
 
-    def _decide(self, tick: Tick, clocks: Sequence[Clock]) -> Decision[Changes]:
-        changes = Changes()
-        emits: list[Emit] = []
-        self._said = []
-        for before in clocks:
-            clock, said = fire(before, tick.now, self.roster)
-            cause = Cause(Partition(tick.topic, clock.partition))
-            changes.moved.append(clock)
-            changes.raised += [event for event in said if isinstance(event, EscalationRaised)]
-            emits += [Emit(event, clock.case_id.bytes, tick.now, cause) for event in said]
-            self._said += [(before, event) for event in said]
-        changes.waiting = waiting(changes.raised, self.roster.quiet_hours, self.roster.zone, tick.now)
-        return Decision(changes, emits)
+        Whether it was done: if not, the next round finds the same work again.
+        """
+        count, began = len(fired.clocks), time.monotonic()
+        said: list[tuple[Clock, Raised]] = []
+        try:
+            with SWEEP.time():
+                is_done = await self.stream.tick(self._handler(fired, positions, said), tick)
+        except (TooMuchAtOnce, TooSlow):
+            if count == 1:
+                raise
+            half = self._most = count // 2
+            parts = fired.clocks[:half], fired.clocks[half:]
+            return all([await self._say(tick, fired._replace(clocks=part), positions) for part in parts])
+        if count == self._most and time.monotonic() - began < BRIEF_SECONDS:
+            self._most = min(2 * self._most, self.clocks)
+        if is_done:
+            count_fired(said, fired.now, time.monotonic() - fired.asked)
+        return is_done
 
-    def _count(self, now: datetime) -> None:
-        steps: Counter[tuple[str, int, str]] = Counter()
-        breaches: Counter[str] = Counter()
-        for clock, event in self._said:
-            if isinstance(event, EscalationRaised):
-                steps[event.target, event.step, event.action] += 1
-                moment = event.step_at
-            else:
-                breaches[event.target] += 1
-                moment = event.due_at
-            if moment >= clock.changed_at:
-                self._late[event.target].observe((now - moment).total_seconds())
-        for step, count in steps.items():
-            ESCALATIONS.labels(*step).inc(count)
-        for target, count in breaches.items():
-            BREACHES.labels(target).inc(count)
+    def _handler(
+        self, fired: Fired, positions: Mapping[Partition, Position], told: list[tuple[Clock, Raised]]
+    ) -> Handler[Tick, Sequence[Firing], Changes]:
+        """`positions` of the fences when the clocks were read: where one has moved, a record may have changed
+        a clock, which then waits for the next round. `told` is what this says, once it is done."""
+
+        async def load(tick: Tick, session: Session) -> Sequence[Firing]:
+            mine = [one for one in fired.clocks if one.before.partition in tick.partitions]
+            now_held = self.stream.positions
+            moved = {held.partition for held in now_held if now_held[held] != positions.get(held)}
+            doubtful = [one.before for one in mine if one.before.partition in moved]
+            gone = await self.store.changed(doubtful, session) if doubtful else ()
+            return [one for one in mine if one.before.case_id not in gone] if gone else mine
+
+        def decide(tick: Tick, clocks: Sequence[Firing]) -> Decision[Changes]:
+            changes = Changes(moved=[one.after for one in clocks])
+            emits: list[Emit] = []
+            told.clear()
+            for one in clocks:
+                cause = Cause(Partition(tick.topic, one.before.partition))
+                changes.raised += [event for event in one.said if isinstance(event, EscalationRaised)]
+                emits += [Emit(event, one.before.case_id.bytes, fired.now, cause) for event in one.said]
+                told.extend([(one.before, event) for event in one.said])
+            roster = self.roster
+            changes.waiting = waiting(changes.raised, roster.quiet_hours, roster.zone, fired.now)
+            return Decision(changes, emits)
+
+        return Handler(load=load, decide=decide, store=self.store.save)

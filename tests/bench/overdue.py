@@ -62,11 +62,11 @@ async def _ask(store: ClockStore, drawn: list[Clock]) -> dict[str, list[float]]:
     taken: defaultdict[str, list[float]] = defaultdict(list)
     chance = random.Random(3)
     for clock in drawn:
-        asked = [one for deep in (False, True) for one in lists(clock, deep)]
+        asked = [one for deep in (False, True) for one in lists(clock, deep, PAGE + 1)]
         chance.shuffle(asked)
         for one in asked:
             began = time.perf_counter()
-            await store.late(one.due, None, one.until, one.labels, one.departments, one.after, PAGE + 1)
+            await store.late(one.wanted)
             taken[one.label].append(1000 * (time.perf_counter() - began))
     return {label: sorted(some) for label, some in taken.items()}
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.sla.store import ClockStore
 from services.sla.store.documents import clock_document, clock_of
-from services.sla.store.late import due_document
+from services.sla.store.late import LateFilter, due_document
 from shared.mongo import Database, Mongo
-from tests.support.open_clocks import NOW, Asked, clocks, lists
+from tests.support.open_clocks import NOW, clocks, lists
 from tests.support.servers import Servers
 
 COUNT, PAGE = 4_000, 20
@@ -37,53 +38,67 @@ async def database(servers: Servers) -> AsyncIterator[Database]:
     mongo.close()
 
 
-def expected(asked: Asked) -> list[Any]:
+def expected(wanted: LateFilter) -> list[Any]:
     """Looked at one by one."""
     found = []
     for clock in MADE:
-        moment = clock.open_dues and getattr(clock.open_dues, asked.due)
-        if moment is None or moment > asked.until:
+        moment = clock.open_dues and getattr(clock.open_dues, wanted.due)
+        if moment is None or moment > wanted.until or (wanted.since and moment <= wanted.since):
             continue
-        if any(getattr(clock.labels, name) != value for name, value in asked.labels.items()):
+        labels = clock.labels
+        if wanted.owner not in (None, labels.owner) or wanted.priority not in (None, labels.priority):
             continue
-        if asked.departments is not None and clock.labels.department not in asked.departments:
+        if wanted.departments is not None and labels.department not in wanted.departments:
             continue
-        if asked.after is None or (moment, clock.case_id.bytes) > (asked.after[0], asked.after[1].bytes):
-            found.append((moment, clock.case_id.bytes, clock.case_id))
-    return [identity for *_, identity in sorted(found)[:PAGE]]
+        place = (moment, clock.case_id.bytes)
+        if wanted.after is None or place > (wanted.after[0], wanted.after[1].bytes):
+            found.append((*place, clock.case_id))
+    return [identity for *_, identity in sorted(found)[: wanted.limit]]
 
 
 @pytest.mark.parametrize("deep", [False, True])
 async def test_every_filter_lists_what_it_says_the_most_overdue_first(database: Database, deep: bool) -> None:
     store = ClockStore(database)
     for clock in DRAWN:
-        for asked in lists(clock, deep):
-            found = await store.late(
-                asked.due, None, asked.until, asked.labels, asked.departments, asked.after, PAGE
-            )
-            assert [identity for (_, identity), _ in found] == expected(asked), asked.label
+        for label, wanted in lists(clock, deep, PAGE):
+            for since in (None, NOW - timedelta(days=9)):
+                asked = wanted._replace(since=since)
+                found = [identity for (_, identity), _ in await store.late(asked)]
+                assert found == expected(asked), (label, since)
 
 
-async def test_no_list_reads_a_collection_or_sorts_more_than_one_owners(database: Database) -> None:
+async def test_no_list_reads_a_collection_or_sorts_more_than_the_keys_of_one_owner(
+    database: Database,
+) -> None:
     store = ClockStore(database)
     await database.create_collection("system.profile", capped=True, size=50_000_000)
     await database.command("profile", 2)
-    for asked in lists(DRAWN[0], False):
-        await store.late(asked.due, None, asked.until, asked.labels, asked.departments, asked.after, PAGE)
+    for deep in (False, True):
+        for _, wanted in lists(DRAWN[0], deep, PAGE):
+            await store.late(wanted)
     await database.command("profile", 0)
     seen = [entry async for entry in database["system.profile"].find({"ns": f"{database.name}.dues"})]
-    assert len(seen) >= 80
+    assert len(seen) >= 120
     for entry in seen:
         assert "COLLSCAN" not in entry["planSummary"], entry["planSummary"]
         assert entry["keysExamined"] <= KEYS, entry["command"]
+        assert entry["docsExamined"] == 0, entry["command"]
         if entry.get("hasSortStage"):
-            assert "owner" in entry["command"]["filter"]
+            asked = entry["command"]
+            assert "owner" in asked["filter"] and "earliest" not in asked["sort"], asked
 
 
 async def test_more_departments_than_mongodb_merges_at_once_are_asked_in_parts(database: Database) -> None:
     store = ClockStore(database)
-    late = await store.late("earliest", None, NOW, {}, [f"department-{n}" for n in range(300)], None, PAGE)
-    assert [identity for (_, identity), _ in late] == expected(Asked("", "earliest", NOW, {}, None, None))
+    late = await store.late(LateFilter(NOW, departments=[f"department-{n}" for n in range(300)], limit=PAGE))
+    assert [identity for (_, identity), _ in late] == expected(LateFilter(NOW, limit=PAGE))
+
+
+async def test_a_department_whose_first_case_comes_is_in_the_next_list(database: Database) -> None:
+    store = ClockStore(database)
+    assert await store.late(LateFilter(NOW, limit=PAGE))
+    await store.late_list.remember({"founded-today"})
+    assert "founded-today" in await store.late_list._names()
 
 
 async def test_a_clock_comes_back_as_it_was_kept(database: Database) -> None:

@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from services.sla.domain.clock import Clock, ClockStep, TargetClock, next_moment, open_dues
-from services.sla.store.late import PRIORITIES, Due
+from services.sla.store.late import DUES, PRIORITIES, LateFilter
 from shared.events import CaseLabels, EscalationAction, Target
 from shared.ids import document_id, reference
 
@@ -83,26 +83,28 @@ class Asked(NamedTuple):
     """One list as GET /v1/overdue asks the store."""
 
     label: str
-    due: Due
-    until: datetime
-    labels: dict[str, str]
-    departments: list[str] | None
-    after: tuple[datetime, Any] | None
+    wanted: LateFilter
 
 
-def lists(clock: Clock, deep: bool, now: datetime = NOW) -> Iterator[Asked]:
+def lists(clock: Clock, deep: bool, limit: int, now: datetime = NOW) -> Iterator[Asked]:
     """Every filter alone and with every other, for each kind of due, with the values of one clock."""
-    labels = {"owner": clock.labels.owner, "priority": clock.labels.priority}
-    dues: tuple[Due, ...] = ("earliest", "first_response", "update", "resolution", "ola")
-    for due, *chosen in product(dues, (False, True), (False, True), (False, True), (0, 2)):
+    labels = clock.labels
+    for due, *chosen in product(DUES, (False, True), (False, True), (False, True), (0, 2)):
         owner, priority, department, within = chosen
-        picked = {name: labels[name] for name, use in (("owner", owner), ("priority", priority)) if use}
         moment = getattr(clock.open_dues, due)
         if deep and moment is None:
             continue
-        names = [*picked, *(["department"] if department else []), *(["within"] if within else [])]
+        named = {"owner": owner, "priority": priority, "department": department, "within": within}
+        names = ", ".join(name for name, use in named.items() if use) or "all"
         yield Asked(
-            f"{due}: {', '.join(names) or 'all'}{', deep' if deep else ''}", due,
-            now + timedelta(hours=within), picked, [clock.labels.department] if department else None,
-            (moment, clock.case_id) if deep else None,
-        )  # fmt: skip
+            f"{due}: {names}{', deep' if deep else ''}",
+            LateFilter(
+                until=now + timedelta(hours=within),
+                due=due,
+                owner=labels.owner if owner else None,
+                priority=labels.priority if priority else None,
+                departments=[labels.department] if department else None,
+                after=(moment, clock.case_id) if deep else None,
+                limit=limit,
+            ),
+        )

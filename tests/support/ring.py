@@ -41,10 +41,6 @@ QUICK_ELECTION = {
     "heartbeatIntervalMillis": 500,
     "heartbeatTimeoutSecs": 2,
 }
-    "electionTimeoutMillis": ELECT_AFTER_MS,
-    "heartbeatIntervalMillis": 500,
-    "heartbeatTimeoutSecs": 2,
-}
 
 
 @dataclass(frozen=True)

@@ -126,3 +126,13 @@ def test_a_part_with_a_nul_could_be_two_parts(part: str) -> None:
 @given(st.lists(PART, min_size=1))
 def test_an_id_written_at_once_is_the_same_id(parts: list[str]) -> None:
     assert ids.name_text(*parts) == str(ids.name_id(*parts))
+
+
+@pytest.mark.parametrize("micros", [0, 1, 999, 1000, 123_456])
+def test_a_moment_parts_the_ids_of_what_came_before_it_from_those_of_later(micros: int) -> None:
+    at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(microseconds=micros)
+    bound = ids.first_document_id(at)
+    for millis in range(-3, 4):
+        moment = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(milliseconds=millis)
+        identity = ids.document_id(moment, UUID(int=millis + 3))
+        assert (identity.bytes >= bound.bytes) == (moment >= at)

@@ -24,7 +24,7 @@ from services.sla.api.views import (
     notice_view,
 )
 from services.sla.domain.promise import Promises
-from services.sla.store import ClockStore, Due
+from services.sla.store import ClockStore, EscalationFilter, LateFilter
 from shared.calendar import FIRST_YEAR, LAST_YEAR
 from shared.events import EscalationAction, Priority, Target
 from shared.permission import narrowed, sees
@@ -131,12 +131,18 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
         """Open cases past due or within `within`, most overdue first. Cases on hold are not late."""
         moment = await now()
         until = moment + timedelta(seconds=query.within)
-        due: Due = query.target or "earliest"
-        labels = query.model_dump(include={"owner", "priority"}, exclude_none=True)
         asked = None if query.department is None else [query.department]
-        departments = narrowed(request.state.principal, asked)
-        since = None if query.past else moment
-        found = await store.late(due, since, until, labels, departments, query.after, query.limit + 1)
+        wanted = LateFilter(
+            until,
+            query.target or "earliest",
+            None if query.past else moment,
+            query.owner,
+            query.priority,
+            narrowed(request.state.principal, asked),
+            query.after,
+            query.limit + 1,
+        )
+        found = await store.late(wanted)
         shown = [late_case(late, query.target, until, moment) for _, late in found[: query.limit] if late]
         items = [one for one in shown if one is not None]
         following = _cursor(*found[query.limit - 1][0]) if len(found) > query.limit else None
@@ -145,12 +151,17 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
     @router.get("/escalations")
     async def get_escalations(request: Request, query: Annotated[EscalationQuery, Query()]) -> EscalationPage:
         """Steps that fired, the latest first; of the caller's departments, as they were when it fired."""
-        wanted = {"case_id": query.case_id, "action": query.step, "recipient": query.recipient}
-        equal = {name: value for name, value in wanted.items() if value is not None}
-        departments = narrowed(request.state.principal, None)
-        found = await store.escalations(
-            equal, departments, query.since, query.until, query.after, query.limit + 1
+        wanted = EscalationFilter(
+            query.case_id,
+            query.recipient,
+            query.step,
+            narrowed(request.state.principal, None),
+            query.since,
+            query.until,
+            query.after[1] if query.after else None,
+            query.limit + 1,
         )
+        found = await store.escalations.find(wanted)
         items = [escalation_view(escalation) for escalation in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return EscalationPage(items=items, next=following)
@@ -159,7 +170,8 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
     async def get_notices(request: Request, query: Annotated[NoticeQuery, Query()]) -> NoticePage:
         """What people were told, the latest first: one step each, or a digest of many."""
         departments = narrowed(request.state.principal, None)
-        found = await store.notices.notices(query.recipient, departments, query.after, query.limit + 1)
+        after = query.after[1] if query.after else None
+        found = await store.notices.find(query.recipient, departments, after, query.limit + 1)
         items = [notice_view(notice) for notice in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return NoticePage(items=items, next=following)

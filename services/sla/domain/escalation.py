@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from services.sla.domain.clock import Clock, ClockStep, TargetClock, next_moment, open_dues
+from services.sla.domain.clock import Clock, ClockStep, TargetClock, next_moment
 from services.sla.domain.promise import TARGETS
 from services.sla.domain.said import breached_event, raised_event
 from shared.events import CaseLabels, EscalationRaised, Target, TargetBreached
@@ -76,20 +76,14 @@ class _Due(NamedTuple):
 
 
 def fire(clock: Clock, now: datetime, roster: Roster) -> tuple[Clock, list[Raised]]:
-    """The clock after all that was due by `now`, and what it says, in order."""
+    """The clock after all that was due by `now`, and what it says, in order. Its open dues stay the same."""
     events: list[Raised] = []
     targets = dict(clock.targets)
     for due in _due(clock, now):
         name = TARGETS[due.target]
         targets[name], event = _fired(clock, name, targets[name], due, now, roster)
         events.append(event)
-    after = replace(
-        clock,
-        version=clock.version + 1,
-        targets=targets,
-        next_at=next_moment(targets),
-        open_dues=open_dues(targets),
-    )
+    after = replace(clock, version=clock.version + 1, targets=targets, next_at=next_moment(targets))
     return after, events
 
 

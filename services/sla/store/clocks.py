@@ -1,32 +1,24 @@
-"""Clocks and escalations in MongoDB (database PREFIX_sla).
+"""Clocks in MongoDB (`clocks`, database PREFIX_sla), and all that a decision changes.
 
-clocks       one document per case, `_id` the case id; indexed by (partition, next_at) for the sweep. Packed
-             (msgpack), since nothing looks into one: it costs half to read and to write
-dues         what is late (late.py)
-escalations  one document per step that fired, never changed; `_id` is ordered by the time of firing
+One document per case, `_id` the case id; indexed by (partition, next_at) for the sweep. Packed (msgpack),
+since nothing looks into one: it costs half to read and to write.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.notice import Waiting
-from services.sla.store.documents import (
-    Escalation,
-    clock_document,
-    clock_of,
-    escalation_document,
-    escalation_of,
-)
-from services.sla.store.late import Due, LateList, Place, beyond
+from services.sla.store.documents import clock_document, clock_of
+from services.sla.store.escalations import EscalationStore
+from services.sla.store.late import LateFilter, LateList, Place
 from services.sla.store.notices import NoticeStore
 from shared.errors import Fenced
 from shared.events import EscalationRaised
@@ -49,12 +41,12 @@ class Changes:
 
 
 class ClockStore:
-    """All that the service keeps. `load*` and `save` run inside the transaction of a batch or a tick."""
+    """All that the service keeps. `load`, `changed` and `save` run inside a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._clocks = database.clocks
-        self._escalations = database.escalations
         self.late_list = LateList(database)
+        self.escalations = EscalationStore(database)
         self.notices = NoticeStore(database)
 
     async def ensure_indexes(self) -> None:
@@ -70,29 +62,29 @@ class ClockStore:
         )
         await self.late_list.ensure_indexes()
         await self.notices.ensure_indexes()
-        await ensure_indexes(
-            self._escalations,
-            [
-                IndexModel([("at", DESCENDING), ("_id", DESCENDING)]),
-                IndexModel([("case_id", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
-                IndexModel([("recipient", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
-                IndexModel([("action", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
-            ],
-        )
+        await self.escalations.ensure_indexes()
 
     async def load(self, case_ids: Collection[UUID], session: Session) -> dict[UUID, Clock]:
         """The clocks of these cases, where there are any."""
         found = self._clocks.find({"_id": {"$in": list(case_ids)}}, session=session)
         return {document["_id"]: clock_of(document) for document in await found.to_list(None)}
 
-    async def load_due(
-        self, partitions: Collection[int], now: datetime, limit: int, session: Session
-    ) -> list[Clock]:
-        """Clocks with something to say by `now`, the longest overdue first."""
-        found = (
-            self._clocks.find(_due(partitions, now), session=session).sort("next_at", ASCENDING).limit(limit)
-        )
-        return [clock_of(document) for document in await found.to_list(None)]
+    async def load_due(self, partitions: Collection[int], now: datetime, limit: int) -> Iterator[Clock]:
+        """Clocks with something to say by `now`, the longest overdue first; outside of any transaction.
+
+        Each is unpacked when it is asked for.
+        """
+        with driver_errors():
+            found = self._clocks.find(_due(partitions, now), {"_id": 0, "clock": 1})
+            documents = await found.sort("next_at", ASCENDING).limit(limit).to_list(None)
+        return map(clock_of, documents)
+
+    async def changed(self, clocks: Sequence[Clock], session: Session) -> set[UUID]:
+        """Those of these cases whose clock has another version by now."""
+        versions = {clock.case_id: clock.version for clock in clocks}
+        found = self._clocks.find({"_id": {"$in": list(versions)}}, {"version": 1}, session=session)
+        now = {document["_id"]: document["version"] for document in await found.to_list(None)}
+        return {case for case, version in versions.items() if now.get(case) != version}
 
     async def save(self, changes: Changes, session: Session) -> None:
         """Write what a decision changed, each clock only over the version that it was decided from.
@@ -105,9 +97,7 @@ class ClockStore:
         if changes.moved:
             await self._replace(changes.moved, session)
         await self.late_list.renew(changes.relisted, session)
-        if changes.raised:
-            documents = [escalation_document(event) for event in changes.raised]
-            await self._escalations.insert_many(documents, ordered=False, session=session)
+        await self.escalations.add(changes.raised, session)
         await self.notices.add(changes.waiting, session)
 
     async def _replace(self, clocks: Sequence[Clock], session: Session) -> None:
@@ -138,49 +128,16 @@ class ClockStore:
             document = await self._clocks.find_one({"_id": case_id})
         return None if document is None else clock_of(document)
 
-    async def late(
-        self,
-        due: Due,
-        since: datetime | None,
-        until: datetime,
-        labels: dict[str, str],
-        departments: Sequence[str] | None,
-        after: Place | None,
-        limit: int,
-    ) -> list[tuple[Place, Clock | None]]:
-        """Clocks whose open due `due` lies in (since, until], the most overdue first, each with its place.
+    async def late(self, wanted: LateFilter) -> list[tuple[Place, Clock | None]]:
+        """Clocks of the list that is asked for, each with its place.
 
-        `labels` must be equal, the department one of `departments` (None: any); `after` is the place of the
-        last one of the page before. A clock may have moved on since its place was read.
+        A clock may have moved on since its place was read.
         """
         with driver_errors():
-            places = await self.late_list.find(due, since, until, labels, departments, after, limit)
+            places = await self.late_list.find(wanted)
             found = await self._clocks.find({"_id": {"$in": [case for _, case in places]}}).to_list(None)
         clocks = {document["_id"]: clock_of(document) for document in found}
         return [(place, clocks.get(place[1])) for place in places]
-
-    async def escalations(
-        self,
-        equal: dict[str, Any],
-        departments: Sequence[str] | None,
-        since: datetime | None,
-        until: datetime | None,
-        after: tuple[datetime, UUID] | None,
-        limit: int,
-    ) -> list[Escalation]:
-        """Steps that fired in [since, until), the latest first; `departments` and `after` as in `late`."""
-        query: Document = dict(equal)
-        if departments is not None:
-            query["department"] = {"$in": departments}
-        bounds = {"$gte": since, "$lt": until, "$lte": after[0] if after else None}
-        span = {operator: bound for operator, bound in bounds.items() if bound is not None}
-        if span:
-            query["at"] = span
-        if after is not None:
-            query["$or"] = beyond("at", "$lt", after)
-        with driver_errors():
-            found = self._escalations.find(query).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
-            return [escalation_of(document) for document in await found.to_list(None)]
 
 
 def _due(partitions: Iterable[int], now: datetime) -> Document:

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from bson.binary import UUID_SUBTYPE, Binary
 
 from services.sla.domain.clock import Clock
 from shared.events import EscalationRaised
@@ -34,15 +35,6 @@ class Escalation(msgspec.Struct, frozen=True):
     owner: str
     priority: str
 
-    @classmethod
-    def of(cls, event: EscalationRaised) -> Escalation:
-        labels = event.labels
-        return cls(
-            document_id(event.at, event.id), event.id, event.case_id, event.target, event.epoch, event.step,
-            event.repetition, event.action, event.recipient, event.due_at, event.step_at, event.at,
-            labels.department, labels.owner, labels.priority,
-        )  # fmt: skip
-
 
 def clock_document(clock: Clock) -> Document:
     """A clock as it is kept: packed as `clock`, and beside it what is looked for or tells a person in the
@@ -70,7 +62,29 @@ _unpack = msgspec.msgpack.Decoder(Clock).decode
 
 
 def escalation_document(event: EscalationRaised) -> Document:
-    return written(Escalation.of(event))
+    """As Escalation has it. Ids are made binary here: the driver takes four times as long for it."""
+    labels = event.labels
+    return {
+        "_id": _binary(document_id(event.at, event.id)),
+        "event_id": _binary(event.id),
+        "case_id": _binary(event.case_id),
+        "target": event.target,
+        "epoch": event.epoch,
+        "step": event.step,
+        "repetition": event.repetition,
+        "action": event.action,
+        "recipient": event.recipient,
+        "due_at": event.due_at,
+        "step_at": event.step_at,
+        "at": event.at,
+        "department": labels.department,
+        "owner": labels.owner,
+        "priority": labels.priority,
+    }
+
+
+def _binary(identity: UUID) -> Binary:
+    return Binary(identity.bytes, UUID_SUBTYPE)
 
 
 def escalation_of(document: Document) -> Escalation:

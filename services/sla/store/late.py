@@ -6,9 +6,10 @@ and changes no due, and whoever writes a document pays for every index of its co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pymongo import ASCENDING, IndexModel
@@ -22,8 +23,33 @@ DUES: tuple[Due, ...] = ("earliest", "first_response", "update", "resolution", "
 PRIORITIES: tuple[Priority, ...] = ("P1", "P2", "P3", "P4")
 WALKS = 200
 """Walks along an index that MongoDB merges (internalQueryMaxScansToExplode); with more it sorts them all."""
-_OF_OWNER = "owner"
+NAMES_FRESH_SECONDS = 5.0
+"""So long the names of the departments are remembered; a list that asks for none walks each of them."""
+_OF_OWNER = "late_of_owner"
 Place = tuple[datetime, UUID]
+
+
+class LateFilter(NamedTuple):
+    """What a list asks: cases whose open due `due` lies in (since, until], the most overdue first.
+
+    None asks for nothing; `departments` are those that the case may be of. `after` is the place of the last
+    one of the page before, `limit` the most that come.
+    """
+
+    until: datetime
+    due: Due = "earliest"
+    since: datetime | None = None
+    owner: str | None = None
+    priority: Priority | None = None
+    departments: Sequence[str] | None = None
+    after: Place | None = None
+    limit: int = 50
+
+    @property
+    def span(self) -> Document:
+        """When it is due; what comes in the moment of `after` itself is asked for by _page."""
+        since = max(filter(None, (self.since, self.after and self.after[0])), default=None)
+        return {"$lte": self.until} if since is None else {"$lte": self.until, "$gt": since}
 
 
 def due_document(clock: Clock) -> Document | None:
@@ -49,11 +75,14 @@ class LateList:
         self._dues = database.dues
         self._departments = database.departments
         self._known: set[str] = set()
+        self._listed: list[str] = []
+        self._names_until = 0.0
 
     async def ensure_indexes(self) -> None:
         """One walk per kind of due, a department and a priority at a time, each in the order of its dues.
 
-        MongoDB merges the walks. An owner's are few enough to be sorted.
+        MongoDB merges the walks. An owner's entries are one walk in the order of their earliest dues; by
+        another due they are sorted, which reads their keys alone: all that a list asks is in them.
         """
         walks = [
             IndexModel(
@@ -63,8 +92,9 @@ class LateList:
             )
             for due in DUES
         ]
-        owners = IndexModel([("owner", ASCENDING), ("earliest", ASCENDING)], name=_OF_OWNER)
-        await ensure_indexes(self._dues, [owners, *walks])
+        covered = ("owner", "earliest", "_id", "priority", "department", *DUES[1:])
+        owners = IndexModel([(name, ASCENDING) for name in covered], name=_OF_OWNER)
+        await ensure_indexes(self._dues, [owners, *walks], retired=["owner"])
 
     async def insert(self, clocks: Sequence[Clock], session: Session) -> None:
         documents = [document for clock in clocks if (document := due_document(clock)) is not None]
@@ -84,6 +114,7 @@ class LateList:
         for name in departments - self._known:
             await self._departments.update_one({"_id": name}, {"$set": {"_id": name}}, upsert=True)
             self._known.add(name)
+            self._names_until = 0.0
 
     async def count(self, now: datetime) -> tuple[int, int]:
         """How many entries there are, and how many are past their earliest due."""
@@ -91,46 +122,51 @@ class LateList:
             overdue = await self._dues.count_documents({"earliest": {"$lte": now}}, hint=_OF_OWNER)
             return await self._dues.estimated_document_count(), overdue
 
-    async def find(
-        self,
-        due: Due,
-        since: datetime | None,
-        until: datetime,
-        labels: dict[str, str],
-        departments: Sequence[str] | None,
-        after: Place | None,
-        limit: int,
-    ) -> list[Place]:
-        """Due and case of each, as ClockStore.late says."""
-        span: Document = {"$lte": until}
-        if since is not None:
-            span["$gt"] = since
-        query: Document = {due: span} | labels
-        if after is not None:
-            query |= {due: span | {"$gte": after[0]}, "$or": beyond(due, "$gt", after)}
-        if "owner" in labels:
-            if departments is not None:
-                query["department"] = {"$in": list(departments)}
-            query.setdefault("earliest", {"$lte": until})  # none is earlier, and the index is by it
-            return await self._page(query, due, _OF_OWNER, limit)
-        if departments is None:
-            departments = [document["_id"] async for document in self._departments.find()]
+    async def find(self, wanted: LateFilter) -> list[Place]:
+        """Due and case of each."""
+        labels = {"owner": wanted.owner, "priority": wanted.priority}
+        query: Document = {name: value for name, value in labels.items() if value is not None}
+        if wanted.owner is not None:
+            if wanted.departments is not None:
+                query["department"] = {"$in": list(wanted.departments)}
+            if wanted.due != "earliest":
+                query["earliest"] = {"$lte": wanted.until}  # none is earlier, and the index is by it
+            return await self._page(wanted, query, _OF_OWNER)
         query.setdefault("priority", {"$in": list(PRIORITIES)})
         found: list[Place] = []
-        for some in _batches(departments, WALKS // len(PRIORITIES)):
-            found += await self._page(query | {"department": {"$in": list(some)}}, due, _walk(due), limit)
+        names = await self._names() if wanted.departments is None else wanted.departments
+        for some in _batches(names, WALKS // len(PRIORITIES)):
+            found += await self._page(wanted, query | {"department": {"$in": list(some)}}, _walk(wanted.due))
         found.sort(key=lambda place: (place[0], place[1].bytes))  # as MongoDB orders UUIDs
-        return found[:limit]
+        return found[: wanted.limit]
 
-    async def _page(self, query: Document, due: Due, index: str, limit: int) -> list[Place]:
-        found = self._dues.find(query, {due: 1}).sort([(due, ASCENDING), ("_id", ASCENDING)]).limit(limit)
+    async def _names(self) -> list[str]:
+        """Departments that have ever had an entry."""
+        if time.monotonic() > self._names_until:
+            self._listed = [document["_id"] async for document in self._departments.find()]
+            self._names_until = time.monotonic() + NAMES_FRESH_SECONDS
+        return self._listed
+
+    async def _page(self, wanted: LateFilter, query: Document, index: str) -> list[Place]:
+        """What comes after a place is asked for in two parts: of `$or` MongoDB makes twice the walks, and
+        sorts all that they find when there are too many."""
+        found: list[Place] = []
+        if wanted.after is not None:
+            moment, identity = wanted.after
+            ties = query | {wanted.due: moment, "_id": {"$gt": identity}}
+            found = await self._walked(ties, wanted.due, ["_id"], index, wanted.limit)
+        if len(found) < wanted.limit:
+            rest = wanted.limit - len(found)
+            found += await self._walked(
+                query | {wanted.due: wanted.span}, wanted.due, [wanted.due, "_id"], index, rest
+            )
+        return found
+
+    async def _walked(
+        self, query: Document, due: Due, order: Sequence[str], index: str, limit: int
+    ) -> list[Place]:
+        found = self._dues.find(query, {due: 1}).sort([(name, ASCENDING) for name in order]).limit(limit)
         return [(document[due], document["_id"]) for document in await found.hint(index).to_list(None)]
-
-
-def beyond(path: str, operator: str, after: Place) -> list[Document]:
-    """What comes after a place in a list that is ordered by `path` and `_id`."""
-    moment, identity = after
-    return [{path: {operator: moment}}, {path: moment, "_id": {operator: identity}}]
 
 
 def _walk(due: Due) -> str:

@@ -1,18 +1,22 @@
-"""Notices in MongoDB: what waits to be told (`waiting`), and what was told (`notices`)."""
+"""Notices in MongoDB: what waits to be told (`waiting`), and what was told (`notices`).
+
+`_id` of a notice begins with its moment and is the order of the lists, as for escalations.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from services.sla.domain.notice import WINDOW, Notice, Waiting
 from services.sla.store.documents import written
-from services.sla.store.late import Place, beyond
 from shared.errors import Fenced
+from shared.ids import first_document_id
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
 
 
@@ -25,9 +29,9 @@ class NoticeStore:
 
     async def ensure_indexes(self) -> None:
         await ensure_indexes(self._waiting, [IndexModel([("tell_at", ASCENDING)])])
-        latest = [("at", DESCENDING), ("_id", DESCENDING)]
+        of_one = [("recipient", ASCENDING), ("_id", DESCENDING)]
         await ensure_indexes(
-            self._notices, [IndexModel(latest), IndexModel([("recipient", ASCENDING), *latest])]
+            self._notices, [IndexModel(of_one)], retired=["at_-1__id_-1", "recipient_1_at_-1__id_-1"]
         )
 
     async def add(self, waits: Sequence[Waiting], session: Session) -> None:
@@ -47,7 +51,7 @@ class NoticeStore:
         """For each, its notices within WINDOW and the steps that wait for the next minute."""
         wanted: Document = {"recipient": {"$in": list(recipients)}}
         told: list[Document] = [
-            {"$match": wanted | {"at": {"$gt": now - WINDOW}}},
+            {"$match": wanted | {"_id": {"$gt": first_document_id(now - WINDOW)}}},
             {"$group": {"_id": "$recipient", "n": {"$sum": 1}}},
         ]
         waits: list[Document] = [
@@ -77,15 +81,15 @@ class NoticeStore:
             await self._notices.insert_many([written(one) for one in notices], session=session)
         await self.add(postponed, session)
 
-    async def notices(
-        self, recipient: str | None, departments: Sequence[str] | None, after: Place | None, limit: int
+    async def find(
+        self, recipient: str | None, departments: Sequence[str] | None, after: UUID | None, limit: int
     ) -> list[Notice]:
-        """The latest first; of `departments` alone (None: any)."""
+        """The latest first; of `departments` alone (None: any), `after` the last one of the page before."""
         query: Document = {} if recipient is None else {"recipient": recipient}
         if departments is not None:
             query["departments"] = {"$not": {"$elemMatch": {"$nin": list(departments)}}}
         if after is not None:
-            query |= {"at": {"$lte": after[0]}, "$or": beyond("at", "$lt", after)}
+            query["_id"] = {"$lt": after}
         with driver_errors():
-            found = self._notices.find(query).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
+            found = self._notices.find(query).sort("_id", DESCENDING).limit(limit)
             return [msgspec.convert(document, Notice) for document in await found.to_list(None)]
