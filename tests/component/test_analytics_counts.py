@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ from tests.support import naive_kpis
 from tests.support.analytics import NOON
 from tests.support.analytics import feedback as said
 from tests.support.servers import Servers
+from tests.support.spine import eventually
 from tests.unit.test_analytics_rollups import batches_of, bin_of, worlds
 
 FEW = settings(
@@ -210,3 +212,31 @@ async def test_a_compactor_that_is_killed_leaves_everything_as_it_was(
     assert await store.database.segments.count_documents({}) == 0
     assert await series(store, asked) == before
     assert sorted(before.values()) == [(12, 12), (14, 14), (24, 24)]
+
+
+async def test_one_replica_compacts_at_a_time_and_another_when_it_is_gone(store: Store) -> None:
+    await store.database.leases.delete_many({})
+    mine, other = (Compactor(store._mongo, store.database) for _ in range(2))
+    assert await mine._holds_lease() and not await other._holds_lease() and await mine._holds_lease()
+    await store.database.leases.update_many({}, {"$set": {"until": NOON}})
+    assert await other._holds_lease() and not await mine._holds_lease()
+
+
+async def test_segments_are_compacted_in_the_background(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    monkeypatch.setattr(compaction, "PAUSE_SECONDS", 0.01)
+    await store.hear([said(("b", n), at=NOON) for n in range(5)])
+    working = asyncio.create_task(store.compactor.run())
+    try:
+        await eventually(lambda: _none(store.database.segments), what="no segment left")
+        assert not working.done()
+    finally:
+        working.cancel()
+    asked = question("feedback_volume", (), "all", "UTC")
+    assert list((await series(store, asked)).values()) == [(5, 5)]
+
+
+async def _none(collection: Any) -> bool:
+    return await collection.find_one({}) is None

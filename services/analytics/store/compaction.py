@@ -21,13 +21,13 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.analytics.domain.figures import SLOT
-from services.analytics.domain.rows import DAY
+from services.analytics.domain.rows import DAY, EPOCH
 from services.analytics.domain.tallies import TALLIES, Tally
 from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
 from services.analytics.store.places import chunk_id, day_id
 from services.analytics.store.words import NewWords, Words
 from shared.errors import TransientError
-from shared.mongo import Database, Document, Mongo, Session, transaction
+from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
 
 log = structlog.get_logger("cqm.compaction")
 
@@ -35,7 +35,7 @@ LINES_AT_ONCE = 100_000
 DAYS_AT_ONCE = 40
 """Days of tallies in one transaction: each is some twenty documents, and MongoDB ends slow transactions."""
 CHUNK_LINES = 50_000
-LEASE_SECONDS = 15
+LEASE, LEASE_SECONDS = "compactor", 15
 PAUSE_SECONDS = 1.0
 ENOUGH_SEGMENTS = 24
 """Segments that queries read along without being slowed down; so many wait for company, but not for long."""
@@ -64,7 +64,7 @@ class Compactor:
         """For ever, in the background of a service."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)  # the pace of the work, not a wait for anybody
-            with suppress(TransientError):
+            with suppress(TransientError), driver_errors():
                 if await self._is_time() and await self._holds_lease():
                     while await self.compact():
                         await self._holds_lease()
@@ -103,15 +103,17 @@ class Compactor:
         return bool(waiting)
 
     async def _holds_lease(self) -> bool:
-        """Mine, or nobody's, by the database's clock."""
+        """Mine, or nobody's, by the database's clock.
+
+        The document is there before it is asked for: MongoDB inserts none for a query with an expression.
+        """
+        leases, nobodys = self.database.leases, {"holder": "", "until": EPOCH}
         until = {"$add": ["$$NOW", timedelta(seconds=LEASE_SECONDS) // timedelta(milliseconds=1)]}
         free = {"$or": [{"holder": self._me}, {"$expr": {"$lt": ["$until", "$$NOW"]}}]}
         mine = [{"$set": {"holder": self._me, "until": until}}]
-        try:
-            await self.database.leases.update_one({"_id": "compactor", **free}, mine, upsert=True)
-        except DuplicateKeyError:
-            return False  # somebody else's
-        return True
+        with suppress(DuplicateKeyError):  # another replica made it in this moment
+            await leases.update_one({"_id": LEASE}, {"$setOnInsert": nobodys}, upsert=True)
+        return (await leases.update_one({"_id": LEASE, **free}, mine)).matched_count == 1
 
     async def _take(self, session: Session) -> list[Document]:
         taken, lines = [], 0
