@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ddsketch.mapping import LogarithmicMapping
@@ -9,6 +11,7 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
+from services.analytics.domain.periods import WEEKDAYS
 from services.analytics.freshness import Freshness
 from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
@@ -20,16 +23,28 @@ from services.analytics.store.figures import FigureStore
 from services.analytics.store.positions import PositionStore
 from shared import topics
 from shared.clock import Clock, SystemClock
+from shared.policy import load_policy
 from shared.service import Service, create_app
+from shared.watched_file import WatchedFile
 
 RELATIVE_ERROR = 0.01
 """Of percentiles. Bins that were stored with another one could not be read."""
+
+
+def first_weekday(folder: Path) -> int:
+    """On which weekday the policy's weeks start; nothing else of it is kept. Raises PolicyError."""
+    return WEEKDAYS.index(load_policy(folder).organisation.week_starts)
+
+
+async def looked(_: bool) -> None:
+    """Whoever needs the weekday asks for it: nothing is made of it in advance."""
 
 
 def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None) -> FastAPI:
     """The service, not yet started."""
     settings = settings or AnalyticsSettings()
     service = Service.build("analytics", settings, clock or SystemClock())
+    week = WatchedFile(settings.policy, first_weekday)
     facts = FactStore(service.database)
     figures = FigureStore(service.database, settings.facts_per_answer)
     evidence = EvidenceStore(service.database, settings.facts_per_answer)
@@ -48,7 +63,8 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     positions = PositionStore(service.database, f"{settings.database_prefix}.analytics.")
     freshness = Freshness(log, positions, service.clock)
     service.prepare += [facts.prepare, customers.prepare]
-    service.background += [Compactor(service.mongo, service.database).run, freshness.run]
+    compactor = Compactor(service.mongo, service.database)
+    service.background += [compactor.run, freshness.run, partial(week.keep_fresh, looked)]
     zone = ZoneInfo(settings.reporting_zone)
-    answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value)
+    answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value, week)
     return create_app(service, [api.routes(answers, customers, log, sketch.key, positions, service.access)])

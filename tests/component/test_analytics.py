@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -18,6 +21,7 @@ from services.analytics.api.figures import figure_routes
 from services.analytics.app import build
 from services.analytics.freshness import Freshness
 from services.analytics.log import Log
+from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore
 from services.analytics.store.positions import PositionStore
@@ -179,7 +183,7 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
     figures, evidence = FigureStore(service.database, 2), EvidenceStore(service.database, 2)
     positions = PositionStore(service.database, "")
     freshness = Freshness(Log(""), positions, service.clock)
-    answers = Answers(figures, evidence, freshness, service.clock, ZoneInfo("UTC"), float)
+    answers = Answers(figures, evidence, freshness, service.clock, ZoneInfo("UTC"), float, lambda: 0)
     app.include_router(figure_routes(answers, guarded(service.access, "kpis:read")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:
         answer = await http.get("/v1/kpis/feedback_volume", params={"by": "kind,tier"})
@@ -318,3 +322,37 @@ async def test_every_kpi_is_what_the_log_says(analytics: Running) -> None:
         assert [one for one in answer.json()["items"] if not one["equal"]] == []
         counted = {one["kpi"] for one in answer.json()["items"] if one["n"]}
         assert counted >= {"feedback_volume", "nps", "case_volume", "sla_attainment", "first_response_time"}
+
+
+async def test_weeks_start_on_the_day_of_the_policy_in_force(
+    servers: Servers, tmp_path: Path, tag: str
+) -> None:
+    policy = tmp_path / "policy"
+    shutil.copytree(AnalyticsSettings().policy, policy)
+    (file,) = [one for one in policy.iterdir() if "organisation:" in one.read_text()]
+
+    def week_starts(day: str) -> None:
+        file.write_text(re.sub(r"week_starts: \w+", f"week_starts: {day}", file.read_text()))
+
+    week_starts("sun")
+    days = [said((tag, n), source=tag, at=NOON + n * timedelta(days=1)) for n in range(14)]
+    async with (
+        dropping(servers) as prefix,
+        running_app(build(settings_for(servers, prefix, policy=policy))) as running,
+    ):
+        await send(running, *days)
+        asked = {"filter": f"source:{tag}", "grain": "week", "zone": "Asia/Kolkata", **MAY}
+        found = await shows(running, "feedback_volume", 14, **asked)
+
+        def starts_of(figure: Any) -> list[str]:
+            return [point["start"] for point in figure["series"][0]["points"][1:]]
+
+        assert starts_of(found) == [f"2019-05-{day:02}T18:30:00Z" for day in (4, 11, 18, 25)]
+        week_starts("thu")
+
+        async def moved() -> Any:
+            figure = await ask(running, "feedback_volume", **asked)
+            return starts_of(figure) if starts_of(figure) != starts_of(found) else None
+
+        thursdays = await eventually(moved, what="weeks that start on another day")
+        assert thursdays == [f"2019-05-{day:02}T18:30:00Z" for day in (1, 8, 15, 22, 29)]

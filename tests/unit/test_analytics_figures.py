@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from ddsketch.mapping import LogarithmicMapping
 
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Counted, Point, Question, TooManyPoints, answer
-from services.analytics.domain.periods import Grain, TooManyPeriods, starts
+from services.analytics.domain.periods import Grain, TooManyPeriods, starts, week_of
 from services.analytics.domain.recompute import Recount
 from services.analytics.domain.rows import Measure, Row, seconds_since_epoch
 from services.analytics.domain.spans import span
@@ -95,6 +95,40 @@ def test_weeks_start_on_monday_and_months_on_the_first() -> None:
     )
     assert weeks[1:] == [at(f"2026-03-{day}T00:00+08:00") for day in ("02", "09", "16")]
     assert months[1:] == [at("2026-01-01T00:00+08:00"), at("2026-02-01T00:00+08:00")]
+
+
+@pytest.mark.parametrize("first", range(7))
+@pytest.mark.parametrize(
+    ("zone", "begin", "hours"),
+    [
+        ("UTC", "2026-03-02T00:00+00:00", 168),
+        ("Asia/Kolkata", "2026-03-02T00:00+05:30", 168),
+        ("Australia/Lord_Howe", "2026-04-01T00:00+11:00", 168.5),  # the clock goes back by half an hour
+        ("America/New_York", "2026-03-04T00:00-05:00", 167),
+        ("America/New_York", "2026-10-28T00:00-04:00", 169),
+    ],
+)
+def test_weeks_start_at_midnight_of_the_policys_day_also_where_a_day_has_23_or_25_hours(
+    first: int, zone: str, begin: str, hours: float
+) -> None:
+    where, start = ZoneInfo(zone), at(begin)
+    found = starts(start, start + timedelta(days=29), "week", where, 99, first)
+    for moment in found[1:]:
+        local = moment.astimezone(where)
+        assert (local.weekday(), local.hour, local.minute) == (first, 0, 0)
+    lengths = [(b - a) / timedelta(hours=1) for a, b in pairwise(found[1:])]
+    first_whole = week_of(start.astimezone(where).date(), first) == start.astimezone(where).date()
+    if first_whole:
+        lengths.insert(0, (found[1] - start) / timedelta(hours=1))
+    assert len(lengths) >= 3 and set(lengths) <= {168, hours}
+    assert found[1] - start <= timedelta(days=7, hours=1)
+
+
+def test_the_week_of_a_day_is_the_last_seven_days_that_began_on_the_first_weekday() -> None:
+    for day in (date(2026, 3, 1) + timedelta(days=n) for n in range(20)):
+        for first in range(7):
+            start = week_of(day, first)
+            assert start.weekday() == first and timedelta() <= day - start < timedelta(days=7)
 
 
 def test_the_first_period_is_cut_off_at_from() -> None:

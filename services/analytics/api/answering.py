@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -56,7 +56,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers questions of callers, within what they may see; `zone` is used where none is named."""
+    """Answers questions of callers, within what they may see.
+
+    `zone` is used where none is named; a week begins on the `first_weekday` of the policy in force.
+    """
 
     figures: FigureStore
     evidence: EvidenceStore
@@ -64,6 +67,7 @@ class Answers:
     clock: Clock
     zone: ZoneInfo
     value_of: ValueOf
+    first_weekday: Callable[[], int]
 
     async def question(
         self, name: str, parameters: Parameters, who: Principal, session: Session | None = None
@@ -71,7 +75,7 @@ class Answers:
         """The question, narrowed to the caller's departments. Raises Problem 403, 404, 422."""
         wanted = of_owners(of_departments(asked(kpi_of(name), parameters, self.zone), who), who)
         extent = None if wanted.bounded else await self.figures.extent(wanted.kpi, session)
-        return wanted.question(extent, self.clock.now())
+        return wanted.question(extent, self.clock.now(), self.first_weekday())
 
     async def figure(self, name: str, parameters: Parameters, who: Principal) -> Figure:
         """One figure: its total, and its series by grain and dimensions."""

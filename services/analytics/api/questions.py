@@ -62,7 +62,9 @@ class Asked:
     def bounded(self) -> bool:
         return self.begin is not None and self.end is not None
 
-    def question(self, extent: tuple[datetime, datetime] | None, now: datetime) -> Question:
+    def question(
+        self, extent: tuple[datetime, datetime] | None, now: datetime, first_weekday: int
+    ) -> Question:
         """The question over a known span: what was not given reaches as far as there are counts.
 
         Raises Problem 422 for an empty or reversed span, and for too many points.
@@ -74,7 +76,7 @@ class Asked:
         if begin >= end:
             raise refuse("from", "must be before `to`")
         try:
-            moments = starts(begin, end, self.grain, self.zone, MOST_POINTS)
+            moments = starts(begin, end, self.grain, self.zone, MOST_POINTS, first_weekday)
         except TooManyPeriods as error:
             message = "too many points between from and to: take a coarser grain or a shorter span"
             raise refuse("grain", message, MOST_POINTS) from error

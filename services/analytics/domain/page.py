@@ -20,7 +20,7 @@ a count is its numerator alone. An empty value of a dimension, `""`, means "not 
 | parameter | meaning |
 |---|---|
 | `from`, `to` | RFC 3339 with an offset, or a date (midnight in `zone`); `to` exclusive; default: all |
-| `grain` | `hour`, `day`, `week` (from Monday), `month`, `all` (the default); at most 10,000 points |
+| `grain` | `hour`, `day`, `week` (of the policy), `month`, `all` (the default); at most 10,000 points |
 | `zone` | IANA name; `CQM_REPORTING_ZONE` (UTC) without it; a day has its 23, 24 or 25 hours |
 | `by` | up to two dimensions: `by=department` or `by=department,channel` |
 | `filter` | `filter=department:logistics`, repeated: of one dimension any, of several all must hold |

@@ -8,6 +8,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 Grain = Literal["hour", "day", "week", "month", "all"]
+MONDAY = 0
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""As the policy names them (organisation.week_starts); a number is a place among them."""
 _SHORTEST: dict[Grain, timedelta] = {
     "hour": timedelta(minutes=30),  # where a zone's clock moves by half an hour
     "day": timedelta(hours=22),
@@ -20,17 +23,20 @@ class TooManyPeriods(Exception):
     """The span has more periods of this grain than were allowed."""
 
 
-def starts(begin: datetime, end: datetime, grain: Grain, zone: ZoneInfo, most: int) -> list[datetime]:
+def starts(
+    begin: datetime, end: datetime, grain: Grain, zone: ZoneInfo, most: int, first_weekday: int = MONDAY
+) -> list[datetime]:
     """Where the periods of [begin, end) start, in UTC; the first one is cut off at `begin`.
 
-    Days, weeks (from Monday) and months start at local midnight, or, where the clock skips it, at the moment
-    of the change; so a day has 23, 24 or 25 hours. Raises TooManyPeriods before it works on a long list.
+    Days, weeks (from their first weekday) and months start at local midnight, or, where the clock skips it,
+    at the moment of the change; so a day has 23, 24 or 25 hours. Raises TooManyPeriods before it works on a
+    long list.
     """
     if grain == "all":
         return [begin]
     if (end - begin) / (4 * _SHORTEST[grain]) > most:
         raise TooManyPeriods
-    following = _next_hour if grain == "hour" else _next_midnight(grain)
+    following = _next_hour if grain == "hour" else _next_midnight(grain, first_weekday)
     found = [begin]
     while (moment := following(found[-1], zone)) < end:
         found.append(moment)
@@ -45,23 +51,26 @@ def _next_hour(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment + timedelta(hours=1) - gone
 
 
-def _next_midnight(grain: Grain) -> Callable[[datetime, ZoneInfo], datetime]:
-    step = {"day": _next_day, "week": _next_monday, "month": _next_first}[grain]
-
+def _next_midnight(grain: Grain, first_weekday: int) -> Callable[[datetime, ZoneInfo], datetime]:
     def following(moment: datetime, zone: ZoneInfo) -> datetime:
-        day = step(moment.astimezone(zone).date())
-        return datetime.combine(day, time(), zone).astimezone(UTC)
+        day = _next(moment.astimezone(zone).date(), grain, first_weekday)
+        return midnight(day, zone)
 
     return following
 
 
-def _next_day(day: date) -> date:
-    return day + timedelta(days=1)
+def _next(day: date, grain: Grain, first_weekday: int) -> date:
+    """The first day of the next day, week or month."""
+    if grain == "month":
+        return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return week_of(day, first_weekday) + timedelta(days=7) if grain == "week" else day + timedelta(days=1)
 
 
-def _next_monday(day: date) -> date:
-    return day + timedelta(days=7 - day.weekday())
+def week_of(day: date, first_weekday: int) -> date:
+    """The first day of the week in which a day lies."""
+    return day - timedelta(days=(day.weekday() - first_weekday) % 7)
 
 
-def _next_first(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When a day begins in a zone, in UTC; where the clock skips midnight, at the change."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
