@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
 from services.analytics.domain.periods import WEEKDAYS
+from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
 from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
@@ -21,6 +22,7 @@ from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from services.analytics.store.positions import PositionStore
+from services.analytics.store.voice import VoiceStore
 from shared import topics
 from shared.clock import Clock, SystemClock
 from shared.policy import load_policy
@@ -48,10 +50,10 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     facts = FactStore(service.database)
     figures = FigureStore(service.database, settings.facts_per_answer)
     evidence = EvidenceStore(service.database, settings.facts_per_answer)
-    sketch = LogarithmicMapping(RELATIVE_ERROR)
+    sketch, zone = LogarithmicMapping(RELATIVE_ERROR), ZoneInfo(settings.reporting_zone)
 
     for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key)),
+        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key, listener(zone))),
         (topics.ACTIVITY, handlers.on_activity_recorded(facts)),
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
@@ -65,6 +67,7 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     service.prepare += [facts.prepare, customers.prepare]
     compactor = Compactor(service.mongo, service.database)
     service.background += [compactor.run, freshness.run, partial(week.keep_fresh, looked)]
-    zone = ZoneInfo(settings.reporting_zone)
     answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value, week)
-    return create_app(service, [api.routes(answers, customers, log, sketch.key, positions, service.access)])
+    voice = VoiceStore(service.database)
+    routes = api.routes(answers, customers, voice, log, sketch.key, positions, service.access)
+    return create_app(service, [routes])

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from services.analytics.domain import activity, cases, feedback, targets
 from services.analytics.domain.facts import Outcome
 from services.analytics.domain.spans import BinOf
+from services.analytics.domain.voice import Listen
 from services.analytics.store.facts import Changes, FactStore
 from shared.events import (
     ActivityRecorded,
@@ -25,9 +26,9 @@ L = TypeVar("L")
 
 
 def on_feedback_received(
-    store: FactStore, bin_of: BinOf
+    store: FactStore, bin_of: BinOf, listen: Listen | None = None
 ) -> Handler[Batch[FeedbackReceived], feedback.Known, Changes]:
-    take = partial(feedback.take, bin_of=bin_of)
+    take = partial(feedback.take, bin_of=bin_of, listen=listen)
     decide = partial(_decide, take, lambda event: event.received_at)
     return Handler(store.load_feedback, decide, store.save)
 

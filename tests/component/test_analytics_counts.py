@@ -22,6 +22,7 @@ from services.analytics.domain.periods import starts
 from services.analytics.domain.recompute import Recount
 from services.analytics.domain.rows import Fact, rows
 from services.analytics.domain.tallies import COLLECTIONS
+from services.analytics.domain.voice import listener
 from services.analytics.store import compaction
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
@@ -55,7 +56,7 @@ class Store:
         self.compactor = Compactor(mongo, database)
         self._mongo, self._offset = mongo, itertools.count()
         self._handlers: dict[str, Handler[Any, Any, Any]] = {
-            "feedback": handlers.on_feedback_received(self.facts, bin_of),
+            "feedback": handlers.on_feedback_received(self.facts, bin_of, listener(ZoneInfo("UTC"))),
             "activity": handlers.on_activity_recorded(self.facts),
             "cases": handlers.on_case_changed(self.facts),
             "sla": handlers.on_target_judged(self.facts, bin_of),

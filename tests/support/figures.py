@@ -99,7 +99,8 @@ async def kept(database: Database, tag: str) -> Sums:
             table = unpack(day["h"]["l"], begin, [by], TALLIES[tally].counters, ())
             _add(sums, TALLIES[tally], by, table, words[by])
     async for segment in database.segments.find():
-        for name, share in segment["t"].items():
+        for name in segment["t"].keys() & TALLIES.keys():
+            share = segment["t"][name]
             for by in TALLIES[name].dimensions:
                 table = unpack(share, 0, [by], (*TALLIES[name].counters, WEIGHT), ())
                 _add(sums, TALLIES[name], by, table, share["k"][by])
@@ -119,6 +120,8 @@ async def recomputed(database: Database, tag: str) -> Sums:
         async for document in database[collection].find():
             for row in rows(msgspec.convert(document, Fact)):
                 measure = row.measure
+                if measure.k not in TALLIES:
+                    continue  # terms of texts are no figures
                 slot = seconds_since_epoch(measure.t) // SLOT
                 for by in TALLIES[measure.k].dimensions:
                     for name, amount in measure.c.items():

@@ -20,12 +20,13 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("services", "shared", "deploy")
 SERVICES = ("intake", "routing", "sla", "analytics")
 
-# Whether a signature is right (cryptography) is a function of values, and so is who may what (permission).
-DOMAIN_MAY_IMPORT = {"msgspec", "cryptography"} | {
+# Whether a signature is right (cryptography) is a function of values, and so are who may what (permission)
+# and which words a Chinese text has (rjieba).
+DOMAIN_MAY_IMPORT = {"msgspec", "cryptography", "rjieba"} | {
     f"shared.{module}"
     for module in (
         "events", "clock", "errors", "ids", "handler", "policy", "calendar", "forms", "language",
-        "permission", "principal",
+        "permission", "principal", "rating",
     )
 }  # fmt: skip
 IO_LIBRARIES = {"motor", "pymongo", "aiokafka", "faststream", "httpx", "fastapi", "uvicorn"}

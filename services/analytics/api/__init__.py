@@ -1,4 +1,5 @@
-"""HTTP out: the catalogue, figures, the facts behind them, reports, customers, and figures recomputed."""
+"""HTTP out: the catalogue, figures, the facts behind them, reports, customers,
+the voice of the customer, and figures recomputed."""
 
 from fastapi import APIRouter
 
@@ -7,16 +8,19 @@ from services.analytics.api.checking import checking_routes
 from services.analytics.api.customers import customer_routes
 from services.analytics.api.figures import figure_routes
 from services.analytics.api.reports import report_routes
+from services.analytics.api.voice import voice_routes
 from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
 from services.analytics.store.customers import CustomerStore
 from services.analytics.store.positions import PositionStore
+from services.analytics.store.voice import VoiceStore
 from shared.auth import Access, guarded
 
 
 def routes(
     answers: Answers,
     customers: CustomerStore,
+    voice: VoiceStore,
     log: Log,
     bin_of: BinOf,
     positions: PositionStore,
@@ -26,6 +30,7 @@ def routes(
     router, guard = APIRouter(), guarded(access, "kpis:read")
     router.include_router(figure_routes(answers, guard))
     router.include_router(report_routes(answers, guard))
+    router.include_router(voice_routes(answers, voice, guard))
     router.include_router(customer_routes(customers, guarded(access, "cases:read")))
     router.include_router(checking_routes(answers, log, bin_of, positions, guard))
     return router

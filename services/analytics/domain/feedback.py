@@ -20,7 +20,8 @@ from services.analytics.domain.facts import LARGEST_INTEGER, Outcome
 from services.analytics.domain.joints import JointFact, Part, Told
 from services.analytics.domain.rows import Counters, Fact, Measure, correct
 from services.analytics.domain.spans import BinOf, span
-from services.analytics.domain.tallies import FEEDBACK_FACTS, SCALES
+from services.analytics.domain.tallies import FEEDBACK_FACTS, MOODS, SCALES, VOICE
+from services.analytics.domain.voice import Heard, Listen
 from shared.errors import ConflictError
 from shared.events import FeedbackReceived, Rating
 
@@ -70,8 +71,13 @@ class Known(NamedTuple):
     joints: Mapping[str, JointFact]
 
 
-def take(events: Sequence[FeedbackReceived], known: Known, bin_of: BinOf) -> Outcome:
-    """An id's first content is its fact; the same does nothing, another content is refused (promise P3)."""
+def take(
+    events: Sequence[FeedbackReceived], known: Known, bin_of: BinOf, listen: Listen | None = None
+) -> Outcome:
+    """An id's first content is its fact; the same does nothing, another content is refused (promise P3).
+
+    Without `listen` it is not counted what texts say.
+    """
     outcome = Outcome()
     latest, parts = dict(known.feedback), list[Told]()
     for index, event in enumerate(events):
@@ -87,7 +93,8 @@ def take(events: Sequence[FeedbackReceived], known: Known, bin_of: BinOf) -> Out
             outcome.refused.append((index, full))
             continue
         parts += mine
-        new = _counted(FeedbackFact(id=event.id, said=_said(event, bin_of), links=old.links if old else {}))
+        fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=old.links if old else {})
+        new = _counted(fact, listen(event) if listen else None)
         latest[event.id] = new
         correct(outcome.rows, old, new)
     joints.merge(known.joints, parts, outcome)
@@ -111,7 +118,7 @@ def relink(fact: FeedbackFact | None, feedback_id: UUID, case_id: UUID, link: Li
     links = {case: kept for case, kept in fact.links.items() if case != case_id.hex}
     if link is not None:
         links[case_id.hex] = link
-    return _counted(structs.replace(fact, links=links))
+    return _counted(structs.replace(fact, links=links), _heard(fact))
 
 
 def _said(event: FeedbackReceived, bin_of: BinOf) -> Said:
@@ -146,8 +153,8 @@ def _labels(event: FeedbackReceived) -> dict[str, str]:
     }
 
 
-def _counted(fact: FeedbackFact) -> FeedbackFact:
-    """The fact with its labels and measures worked out from both sides."""
+def _counted(fact: FeedbackFact, heard: Heard | None) -> FeedbackFact:
+    """The fact with its labels and measures worked out from both sides, and what its text says."""
     said = fact.said
     if said is None:
         return fact
@@ -155,7 +162,21 @@ def _counted(fact: FeedbackFact) -> FeedbackFact:
     labels = said.labels | {"department": link.department, "owner": link.owner, "priority": link.priority}
     labels["category"] = labels["category"] or link.category
     labels["severity"] = labels["severity"] or link.severity
-    return structs.replace(fact, d=labels, m=tuple(_measures(said)))
+    measures = list(_measures(said))
+    if heard is not None:
+        spoken = {"day": heard.day, "terms": heard.terms}
+        spoken |= {name: labels[name] for name in ("language", "category", "department")}
+        measures.append(Measure(VOICE.name, said.at, {"n": 1, heard.mood: 1}, d=spoken))
+    return structs.replace(fact, d=labels, m=tuple(measures))
+
+
+def _heard(fact: FeedbackFact) -> Heard | None:
+    """What was heard of a text that is not there any more."""
+    for measure in fact.m:
+        if measure.k == VOICE.name and measure.d is not None:
+            (mood,) = (mood for mood in MOODS if mood in measure.c)
+            return Heard(measure.d["day"], measure.d["terms"], mood)
+    return None
 
 
 def _measures(said: Said) -> Iterator[Measure]:

@@ -78,4 +78,10 @@ def _tallies() -> Iterable[Tally]:
     yield Tally("surveys", (JOINT_FACTS,), BUSINESS, ("sent", "answered"))
 
 
+MOODS = ("positive", "neutral", "negative")
+VOICE = Tally(
+    "voice", (FEEDBACK_FACTS,), ("day", "language", "category", "department", "terms"), ("n", *MOODS)
+)
+"""What texts say: one line per text, with all its terms as one label. Kept by itself (store/voice.py), since
+it is no figure by time of day and its words are too many for the lists of values."""
 TALLIES: dict[str, Tally] = {tally.name: tally for tally in _tallies()}

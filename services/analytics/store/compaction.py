@@ -22,7 +22,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.analytics.domain.figures import SLOT
 from services.analytics.domain.rows import DAY, EPOCH
-from services.analytics.domain.tallies import TALLIES, Tally
+from services.analytics.domain.tallies import TALLIES, VOICE, Tally
+from services.analytics.store import voice
 from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
 from services.analytics.store.places import chunk_id, day_id
 from services.analytics.store.words import NewWords, Words
@@ -79,11 +80,13 @@ class Compactor:
             await self._words.read(self.database.words, session)
             words = NewWords(self._words)
             now, later = await asyncio.to_thread(_by_day, taken, words)
+            said, unsaid = await asyncio.to_thread(_said, taken)
             await words.add(self.database.words, session)
             await self._add(now, session)
+            await voice.save(said, self.database.voice, session)
             writes: list[Any] = [DeleteOne({"_id": segment["_id"]}) for segment in taken]
-            if later:
-                writes.append(InsertOne(_segment(later, words)))
+            if later or unsaid:
+                writes.append(InsertOne(_segment(later, unsaid, words)))
             await self.database.segments.bulk_write(writes, ordered=False, session=session)
             return len(taken)
 
@@ -170,9 +173,14 @@ def _by_day(segments: Sequence[Document], words: NewWords) -> tuple[dict[Place, 
     return now, later
 
 
-def _segment(tables: Mapping[str, Table], words: NewWords) -> Document:
+def _said(segments: Sequence[Document]) -> tuple[dict[voice.Place, voice.Cell], dict[voice.Line, int]]:
+    """What texts say, and what is left over of that."""
+    return voice.divided(voice.lines_of(segments))
+
+
+def _segment(tables: Mapping[str, Table], unsaid: Mapping[voice.Line, int], words: NewWords) -> Document:
     """Lines that are left over as a segment again."""
-    shares = {}
+    shares = {VOICE.name: voice.packed(unsaid)} if unsaid else {}
     for name, table in tables.items():
         kept: dict[str, list[str]] = {}
         for dimension, codes in table.codes.items():

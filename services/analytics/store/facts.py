@@ -32,6 +32,7 @@ from services.analytics.domain.tallies import (
     JOINT_FACTS,
     TALLIES,
     TARGET_FACTS,
+    VOICE,
 )
 from services.analytics.domain.targets import TargetFact
 from services.analytics.store.packed import columns
@@ -51,6 +52,7 @@ F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
 """Values that BSON has types of its own for."""
 _NAMESPACE_EXISTS = 48
+COUNTED = TALLIES | {VOICE.name: VOICE}
 PACKED = ("days", "chunks")
 """Read by ranges of their ids: the documents themselves stand in that order."""
 
@@ -83,7 +85,7 @@ class FactStore:
             for name in PACKED:
                 if name not in there:
                     await self._clustered(name)
-        for name in ("segments", "words", "marks", "leases", ACTIVITY_FACTS):
+        for name in ("segments", "words", "marks", "leases", "voice", ACTIVITY_FACTS):
             await ensure_indexes(self._database[name], [IndexModel([("_id", 1)])])
         counted = IndexModel([("m.k", 1), ("m.t", 1)])
         for name in COLLECTIONS:
@@ -183,4 +185,4 @@ def shares(rows: Iterable[Row]) -> Document:
     by_tally: dict[str, list[Row]] = {}
     for row in rows:
         by_tally.setdefault(row.measure.k, []).append(row)
-    return {name: columns(some, TALLIES[name]) for name, some in by_tally.items()}
+    return {name: columns(some, COUNTED[name]) for name, some in by_tally.items()}

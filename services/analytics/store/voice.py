@@ -1,0 +1,209 @@
+"""How often which terms were said: cells per day and language, by category and department, one or neither.
+
+A cell holds at most MOST_TERMS terms. When it outgrows them the rarest half is dropped, and `dropped` grows
+by the count of the most frequent of these: no term is counted short by more than that, and none too often.
+Up to there counts are exact, and what is taken back is taken back exactly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from pymongo import DeleteOne, ReplaceOne
+
+from services.analytics.domain.rows import EPOCH, Measure, Row
+from services.analytics.domain.tallies import MOODS, VOICE
+from services.analytics.domain.voice import SEPARATOR
+from services.analytics.store.packed import WEIGHT, Packed, columns, pack_numbers, unpack, unpack_numbers
+from services.analytics.store.snapshots import snapshot
+from shared.mongo import Collection as MongoCollection
+from shared.mongo import Database, Document, Session
+
+MOST_TERMS, KEPT_TERMS = 2_000, 1_000
+CELLS_AT_ONCE = 1_500
+"""In one transaction: MongoDB ends slow ones."""
+EVERY = None
+"""Instead of a category or department: all of them together."""
+_UNIT = "\x1f"
+
+
+class Line(NamedTuple):
+    """What a text says, and about what; lines that are equal are counted together."""
+
+    day: str
+    language: str
+    category: str
+    department: str
+    terms: str
+    mood: str
+
+
+class Place(NamedTuple):
+    """Where a cell stands; EVERY for what it is not divided by."""
+
+    day: str
+    language: str
+    category: str | None
+    department: str | None
+
+    @property
+    def id(self) -> str:
+        by = [name for name in ("category", "department") if getattr(self, name) is not None]
+        values = [getattr(self, name) for name in by]
+        return _UNIT.join((self.day, self.language, "|".join(by), *values))
+
+
+@dataclass
+class Cell:
+    """Texts by mood, and terms by the number of texts that have them."""
+
+    moods: Counter[str] = field(default_factory=Counter)
+    terms: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0
+
+    @property
+    def n(self) -> int:
+        return sum(self.moods.values())
+
+    def add(self, other: Cell) -> None:
+        for mine, theirs in ((self.moods, other.moods), (self.terms, other.terms)):
+            for word, count in theirs.items():
+                mine[word] += count
+        self.dropped += other.dropped
+
+    def bounded(self) -> Cell:
+        """Without zeros, and with no more terms than a cell may have; what was taken back early stays."""
+        terms = Counter({term: n for term, n in self.terms.items() if n})
+        if len(terms) > MOST_TERMS:
+            ranked = sorted(terms.items(), key=lambda one: (-one[1], one[0]))
+            lost = [(term, n) for term, n in ranked[KEPT_TERMS:] if n > 0]
+            self.dropped += lost[0][1] if lost else 0
+            for term, _ in lost:
+                del terms[term]
+        self.terms = terms
+        return self
+
+    def pack(self, identity: str) -> Document:
+        words = list(self.terms)
+        counts = pack_numbers(np.array([self.terms[word] for word in words], np.int64))
+        return {"_id": identity, "m": dict(self.moods), "w": words, "c": counts, "x": self.dropped}
+
+    @classmethod
+    def unpack(cls, document: Document) -> Cell:
+        counts = unpack_numbers(document["c"]).tolist()
+        terms = Counter(dict(zip(document["w"], counts, strict=True)))
+        return cls(Counter(document["m"]), terms, document["x"])
+
+
+def lines_of(segments: Iterable[Document]) -> Counter[Line]:
+    """What segments say, without what takes each other back."""
+    found: Counter[Line] = Counter()
+    for segment in segments:
+        if (share := segment["t"].get(VOICE.name)) is not None:
+            for line, weight in _unpacked(share):
+                found[line] += weight
+    return Counter({line: weight for line, weight in found.items() if weight})
+
+
+def _unpacked(share: Packed) -> Iterator[tuple[Line, int]]:
+    table = unpack(share, 0, VOICE.dimensions, (*MOODS, WEIGHT), ())
+    labels = [[share["k"][name][code] for code in table.codes[name].tolist()] for name in VOICE.dimensions]
+    moods = np.argmax(np.abs(np.stack([table.counters[mood] for mood in MOODS])), axis=0).tolist()
+    weights = table.counters[WEIGHT].tolist()
+    for place, (mood, weight) in enumerate(zip(moods, weights, strict=True)):
+        yield Line._make([*(column[place] for column in labels), MOODS[mood]]), weight
+
+
+def packed(lines: Mapping[Line, int]) -> Packed:
+    """Lines as a segment's share again."""
+    rows = []
+    for line, weight in lines.items():
+        labels = dict(zip(VOICE.dimensions, line[:-1], strict=True))
+        rows.append(Row(weight, Measure(VOICE.name, EPOCH, {"n": 1, line.mood: 1}), labels))
+    return columns(rows, VOICE)
+
+
+def divided(lines: Mapping[Line, int]) -> tuple[dict[Place, Cell], dict[Line, int]]:
+    """The cells that lines count in, and lines that are left for the next time, when there are too many."""
+    cells: defaultdict[Place, Cell] = defaultdict(Cell)
+    left = {}
+    for line in sorted(lines):
+        places = _places(line)
+        if len(cells) >= CELLS_AT_ONCE and any(place not in cells for place in places):
+            left[line] = lines[line]
+            continue
+        for place in places:
+            _count(cells[place], line, lines[line])
+    return dict(cells), left
+
+
+def _places(line: Line) -> list[Place]:
+    """All cells that a line counts in."""
+    divisions = product((line.category, EVERY), (line.department, EVERY))
+    return [Place(line.day, line.language, category, department) for category, department in divisions]
+
+
+def _count(cell: Cell, line: Line, weight: int) -> None:
+    cell.moods[line.mood] += weight
+    for term in line.terms.split(SEPARATOR) if line.terms else ():
+        cell.terms[term] += weight
+
+
+async def save(cells: Mapping[Place, Cell], collection: MongoCollection, session: Session) -> None:
+    """Add cells to what is stored."""
+    ids = {place.id: cell for place, cell in cells.items()}
+    async for document in collection.find({"_id": {"$in": list(ids)}}, session=session):
+        ids[document["_id"]].add(Cell.unpack(document))
+    writes: list[Any] = []
+    for identity, cell in ids.items():
+        cell.bounded()
+        if cell.terms or any(cell.moods.values()):
+            writes.append(ReplaceOne({"_id": identity}, cell.pack(identity), upsert=True))
+        else:
+            writes.append(DeleteOne({"_id": identity}))
+    if writes:
+        await collection.bulk_write(writes, ordered=False, session=session)
+
+
+class VoiceStore:
+    """The reading side."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def said(
+        self,
+        spans: Sequence[Sequence[date]],
+        languages: Collection[str],
+        category: str | None,
+        departments: Collection[str] | None,
+    ) -> list[Cell]:
+        """What was said on the days of each span (no day in two), as of one moment, also what is not
+        compacted yet. `departments`: None for all."""
+        found = [Cell() for _ in spans]
+        of: dict[Place, Cell] = {}
+        for cell, days in zip(found, spans, strict=True):
+            for day, language, department in product(days, languages, departments or (EVERY,)):
+                of[Place(day.isoformat(), language, category, department)] = cell
+        if departments is not None and not departments:
+            return found
+        ids = {place.id: cell for place, cell in of.items()}
+        async with snapshot(self._database) as session:
+            stored = self._database.voice.find({"_id": {"$in": list(ids)}}, session=session)
+            async for document in stored:
+                ids[document["_id"]].add(Cell.unpack(document))
+            pending = self._database.segments.find(
+                {"_id": {"$gt": ""}}, {f"t.{VOICE.name}": 1}, session=session
+            )
+            lines = lines_of([one async for one in pending])
+        for line, weight in lines.items():
+            for place in _places(line):
+                if place in of:
+                    _count(of[place], line, weight)
+        return found
