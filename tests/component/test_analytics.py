@@ -261,6 +261,26 @@ async def test_the_records_behind_a_figure_are_as_many_as_it_says(analytics: Run
         assert sum(one["numerator"] for one in records) == figure["total"]["numerator"]
 
 
+async def test_records_of_one_moment_are_paged_without_loss(analytics: Running, tag: str) -> None:
+    """More in one second than are fetched at once: where only the day is known, all are of midnight."""
+    told = [said((tag, n), source=tag, order_id=f"{tag}-{n % 9}" if n % 2 else "") for n in range(40)]
+    orders = [
+        ActivityRecorded(
+            id=an_id((tag, "o", n)), source=tag, external_id=f"{tag}-{n}", kind="order",
+            occurred_at=NOON, received_at=NOON,
+        )
+        for n in range(9)
+    ]  # fmt: skip
+    await send(analytics, *told, *orders)
+    for name, count in (("feedback_volume", 40), ("complaint_rate", 9)):
+        await shows(analytics, name, count, filter=f"source:{tag}")
+        records = await every_record(analytics, name, filter=f"source:{tag}", **MAY)
+        figure = await ask(analytics, name, filter=f"source:{tag}", **MAY)
+        assert len(records) == len({one["id"] for one in records})
+        assert sum(one["n"] for one in records) == figure["total"]["n"] == count
+        assert sum(one["numerator"] for one in records) == figure["total"]["numerator"]
+
+
 async def test_a_cursor_of_another_list_or_a_tampered_one_is_refused(analytics: Running, tag: str) -> None:
     await send(analytics, *(said((tag, n), source=tag) for n in range(3)))
     await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")

@@ -5,39 +5,26 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 
 import httpx
 import msgspec
 import pytest
 
-from deploy.local.folder import DataFolder
-from deploy.local.plan import COMMAND, Plan, service_env
-from deploy.local.ports import PortBook
 from deploy.local.service import Service
 from services.intake.api.routes import MAX_BATCH_BODY
 from services.intake.api.splitting import MAX_ITEMS
 from tests.bench import workload
+from tests.support.own_process import MIB, forget_peak, own_process, resident
 from tests.support.servers import Servers
 
-MIB = 1024 * 1024
 LIMIT = 64 * MIB
 
 
 @pytest.fixture(scope="module")
 async def intake(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """The service as a process of its own."""
-    folder = DataFolder(tmp_path_factory.mktemp("intake")).create()
-    port = PortBook(folder.ports_file).claim("intake")
-    env = service_env(Plan(data_dir=str(folder.root)), servers.kafka, servers.mongo, port)
-    service = Service("intake", port, [part.format(name="intake") for part in COMMAND], env, folder)
-    await service.spawn()
-    try:
-        await service.until_ready(service.start_seconds)
+    async with own_process("intake", servers, tmp_path_factory.mktemp("intake")) as service:
         yield service
-    finally:
-        await service.child.stop(service.grace_seconds)
 
 
 def lines(source: str) -> list[bytes]:
@@ -49,17 +36,6 @@ def lines(source: str) -> list[bytes]:
         signal["attributes"]["filler"] = chance.randbytes(max(0, room) // 2).hex()
         made.append(msgspec.json.encode(signal))
     return made
-
-
-def resident(pid: int, what: str) -> int:
-    """Bytes: VmRSS is now, VmHWM the peak (proc(5))."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    kib = next(line.split()[1] for line in status.splitlines() if line.startswith(what))
-    return int(kib) * 1024
-
-
-def forget_peak(pid: int) -> None:
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 async def peak_above(service: Service, body: bytes, headers: dict[str, str]) -> tuple[int, int]:

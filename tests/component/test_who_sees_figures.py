@@ -153,6 +153,11 @@ async def test_records_and_recomputed_figures_are_those_of_ones_departments(
         mine = await analytics.http.get(path, headers=by, params=MAY | {"filter": f"department:{TAG}"})
         other = await analytics.http.get(path, headers=by, params=MAY | of_other)
         assert (len(mine.json()["items"]), len(other.json()["items"])) == (3, 0 if own else 2)
+        as_file = await analytics.http.get(path, headers=by, params=MAY | of_other | {"format": "csv"})
+        assert len(as_file.text.splitlines()) - 1 == (0 if own else 2)
+        series = MAY | {"by": "department", "format": "csv"}
+        figure = await analytics.http.get(path.removesuffix("/records"), headers=by, params=series)
+        assert (f"{TAG}.b" in figure.text) == (not own) and TAG in figure.text
     for source in ("facts", "log"):
         query = MAY | {"by": ["department"], "filter": [f"department:{TAG}", f"department:{TAG}.b"]}
         body = {"kpi": "case_volume", "from": source, "query": query}

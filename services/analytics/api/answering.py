@@ -77,9 +77,8 @@ class Answers:
         extent = None if wanted.bounded else await self.figures.extent(wanted.kpi, session)
         return wanted.question(extent, self.clock.now(), self.first_weekday())
 
-    async def figure(self, name: str, parameters: Parameters, who: Principal) -> Figure:
+    async def figure(self, question: Question) -> Figure:
         """One figure: its total, and its series by grain and dimensions."""
-        question = await self.question(name, parameters, who)
         kpi = question.kpi
         as_of = await self.freshness.as_of(topics_of(kpi))  # before the figure, which is no older then
         total, series = self.points(question, await self.counted(question))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import Field
 
 from services.analytics.api.answering import Answers, Figure, json_answer
-from services.analytics.api.cursors import LONGEST, cursor, place_of
-from services.analytics.api.questions import REPEATABLE, Parameters
+from services.analytics.api.cursors import LONGEST, place_of
+from services.analytics.api.exports import MEDIA_TYPES, Exports, Format, chosen
+from services.analytics.api.questions import REPEATABLE, Parameters, refuse
+from services.analytics.api.records import Records, list_of, page_of
+from services.analytics.api.sheets import sheet_of_figure, sheet_of_records
 from services.analytics.domain.catalogue import KPIS
-from services.analytics.domain.figures import Question
-from services.analytics.domain.rows import EPOCH
-from services.analytics.store.evidence import Evidence, Place
+from services.analytics.store.evidence import Place
 from shared.query import only
 
 MOST_RECORDS = 200
+FILES: dict[str, Any] = {
+    name: {"schema": {"type": "string", "format": "binary"}}
+    for name, form in MEDIA_TYPES.items()
+    if form != "json"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +48,22 @@ class Catalogue:
     next: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A fact behind a figure: what it adds to `n` and `numerator`; `seconds` of a time that was counted."""
+class FigureParameters(Parameters):
+    """Those of the question, and in what form it is answered."""
 
-    id: str
-    kind: str
-    at: datetime
-    n: int
-    numerator: int | None
-    seconds: int | None
-    labels: dict[str, str]
+    format: Format | None = Field(None, description="else what the Accept header likes best, else JSON")
+    bom: bool = Field(False, description="a CSV file begins with a byte order mark, for spreadsheets")
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    items: list[Record]
-    next: str | None
-
-
-class RecordParameters(Parameters):
-    """Those of the figure, and the page."""
+class RecordParameters(FigureParameters):
+    """Those of the figure, and the page; a file has no pages."""
 
     limit: int = Field(50, ge=1, le=MOST_RECORDS)
     cursor: str | None = Field(None, max_length=LONGEST)
 
 
 def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
-    router = APIRouter(prefix="/v1/kpis", tags=["kpis"], route_class=guard)
+    router, exports = APIRouter(prefix="/v1/kpis", tags=["kpis"], route_class=guard), Exports()
 
     @router.get("", responses={200: {"model": Catalogue}}, dependencies=[Depends(only(()))])
     async def catalogue() -> Response:
@@ -78,67 +71,53 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
         return json_answer({"items": [kpi.document() for kpi in KPIS.values()], "next": None})
 
     @router.get(
-        "/{name}", responses={200: {"model": Figure}}, dependencies=[Depends(only(Parameters, REPEATABLE))]
+        "/{name}",
+        responses={200: {"model": Figure, "content": FILES}},
+        dependencies=[Depends(only(FigureParameters, REPEATABLE))],
     )
-    async def figure(name: str, parameters: Annotated[Parameters, Query()], request: Request) -> Response:
-        """One figure: its total, and its series by grain and dimensions, of the caller's departments."""
-        return json_answer(await answers.figure(name, parameters, request.state.principal))
+    async def figure(
+        name: str, parameters: Annotated[FigureParameters, Query()], request: Request
+    ) -> Response:
+        """One figure: its total, and its series by grain and dimensions, of the caller's departments.
+
+        As CSV or Parquet: a row for each point of the series.
+        """
+        form = _form(parameters, request)
+        question = await answers.question(name, parameters, request.state.principal)
+        found = await answers.figure(question)
+        if form == "json":
+            return json_answer(found)
+        return await exports.download(sheet_of_figure(found, question), form, bom=parameters.bom)
 
     @router.get(
         "/{name}/records",
-        responses={200: {"model": Records}},
+        responses={200: {"model": Records, "content": FILES}},
         dependencies=[Depends(only(RecordParameters, REPEATABLE))],
     )
     async def records(
         name: str, parameters: Annotated[RecordParameters, Query()], request: Request
     ) -> Response:
-        """The facts that a figure counts, in the order of time: their `n` add up to the figure's."""
+        """The facts that a figure counts, in the order of time: their `n` add up to the figure's.
+
+        As CSV or Parquet: all of them, as of one moment.
+        """
+        form = _form(parameters, request)
         question = await answers.question(name, parameters, request.state.principal)
+        if form != "json":
+            return await exports.download(sheet_of_records(answers, question), form, bom=parameters.bom)
         given = parameters.cursor
-        after = place_of(given, _list(question), Place) if given is not None else None
-        found, last = await page_of(answers, question, after, parameters.limit)
-        return json_answer(Records([record_of(question, one) for one in found], last))
+        after = place_of(given, list_of(question), Place) if given is not None else None
+        return json_answer(await page_of(answers, question, after, parameters.limit))
 
     return router
 
 
-async def page_of(
-    answers: Answers, question: Question, after: Place | None, limit: int
-) -> tuple[list[Evidence], str | None]:
-    """A page of records that count in the figure, and the cursor of the next one."""
-    found: list[Evidence] = []
-    while len(found) <= limit:
-        wanted = limit + 1 - len(found)
-        some = await answers.evidence.page(question, after, wanted)
-        found += [one for one in some if any(shares(question, one))]
-        if len(some) < wanted:
-            break
-        after = some[-1].place
-    more = len(found) > limit
-    return found[:limit], cursor(_list(question), found[limit - 1].place) if more else None
-
-
-def shares(question: Question, evidence: Evidence) -> tuple[int, int]:
-    """What a record adds to n and to the numerator."""
-    (name,) = {source.name for source in question.sources if source.tally == evidence.place.tally}
-    return question.share(evidence.row, name)
-
-
-def record_of(question: Question, evidence: Evidence) -> Record:
-    n, numerator = shares(question, evidence)
-    measure, span = evidence.row.measure, question.span.partition(".")[2]
-    seconds = measure.s[span][0] if span in measure.s else None
-    return Record(
-        id=evidence.place.id,
-        kind=evidence.collection.removesuffix("_facts"),
-        at=EPOCH + timedelta(seconds=evidence.place.second),
-        n=n,
-        numerator=None if question.kpi.statistics else numerator,
-        seconds=seconds,
-        labels=dict(evidence.row.labels),
-    )
-
-
-def _list(question: Question) -> object:
-    """What a list is of, so that a cursor is only good for it."""
-    return question.kpi.name, sorted(question.where.items()), question.begin, question.grain
+def _form(parameters: FigureParameters, request: Request) -> Format:
+    """The form of the answer. Raises Problem 422 for what that form does not have."""
+    form = chosen(parameters.format, request.headers.get("accept", ""))
+    if parameters.bom and form != "csv":
+        raise refuse("bom", "goes with CSV only")
+    for name in ("limit", "cursor"):
+        if form != "json" and name in parameters.model_fields_set:
+            raise refuse(name, "goes with JSON only: a file has all records")
+    return form

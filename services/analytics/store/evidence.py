@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 
 from services.analytics.domain.figures import Question, Source
 from services.analytics.domain.rows import EPOCH, Fact, Row, rows, seconds_since_epoch
-from services.analytics.domain.tallies import JOINT_FACTS, TALLIES
+from services.analytics.domain.tallies import JOINT_FACTS, TALLIES, TARGET_FACTS
 from services.analytics.store.figures import TooManyFacts
 from shared.mongo import Database, Document, Session, driver_errors
 
 MOST_AT_ONCE = 4000
-"""Facts fetched for one page before the span is cut into smaller ones."""
+"""Facts fetched at once before the span is cut into smaller ones."""
 FIRST_SPAN, WIDER = 3600, 8
+NAMED = frozenset({JOINT_FACTS, TARGET_FACTS})
+"""Facts whose id is a text. Where a tally has facts of both kinds, texts stand after all UUIDs."""
+LAST_ID = UUID(int=2**128 - 1)
+BY_TIME = [("m.k", 1), ("m.t", 1)]
+"""The index that all of this is read by."""
 EARLIEST = -62_135_596_800
 """The first second of the year 1."""
 
 
 class Place(NamedTuple):
-    """Where a record stands in the order of records: its second, and what it is."""
+    """Where a record stands in the order of records: its second, and what it is.
+
+    `number` counts what one fact counts for in one tally.
+    """
 
     second: int
     tally: str
     id: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +74,59 @@ class EvidenceStore:
                             some = []
                 yield some
 
-    async def page(self, question: Question, after: Place | None, limit: int) -> list[Evidence]:
-        """The first `limit` records after a place, in the order of time."""
+    async def records(
+        self,
+        question: Question,
+        after: Place | None = None,
+        at_once: int = MOST_AT_ONCE,
+        session: Session | None = None,
+    ) -> AsyncGenerator[list[Evidence]]:
+        """All records after a place in their order, some `at_once` in the memory of either side."""
         begin, end = _span(question)
         start, width = max(begin, after.second) if after else begin, FIRST_SPAN
         if question.kpi.stock:
             start = await self._first(question, start)
-        found: list[Evidence] = []
-        while start < end and len(found) < limit:
+        while start < end:
             stop = min(start + width, end)
-            some = await self._between(question, start, stop)
-            if some is None and width > 1:
-                width = max(1, width // WIDER)
+            some = await self._between(question, start, stop, at_once, session)
+            if some is None and stop - start > 1:
+                width = max(1, (stop - start) // WIDER)
                 continue
-            found += [one for one in some or () if after is None or one.place > after]
-            start, width = stop, width * WIDER if len(some or ()) < limit else width
-        return found[:limit]
+            if some is None:
+                async for part in self._in_one_second(question, start, after, at_once, session):
+                    yield part
+            elif found := [one for one in some if after is None or one.place > after]:
+                yield found
+            filled = at_once if some is None else len(some)
+            start, width = stop, max(1, min(width * WIDER, width * at_once // (2 * max(1, filled))))
 
-    async def _between(self, question: Question, start: int, stop: int) -> list[Evidence] | None:
+    async def _between(
+        self, question: Question, start: int, stop: int, most: int, session: Session | None
+    ) -> list[Evidence] | None:
         """All records of a span in order; None when they are too many to be sorted at once."""
         found: list[Evidence] = []
         with driver_errors():
-            for source in question.sources:
-                for collection in TALLIES[source.tally].collections:
-                    cursor = self._find(question, source, collection, start, stop).limit(MOST_AT_ONCE + 1)
-                    documents = await cursor.to_list(None)
-                    if len(documents) > MOST_AT_ONCE and stop - start > 1:
-                        return None
-                    found += _evidence(documents, source, collection, question, start, stop)
+            for source, collection in _read(question):
+                cursor = self._find(question, source, collection, start, stop, session).limit(most + 1)
+                documents = await cursor.to_list(None)
+                if len(documents) > most:
+                    return None
+                found += _evidence(documents, source, collection, question, start, stop)
         return sorted(found, key=lambda one: one.place)
+
+    async def _in_one_second(
+        self, question: Question, second: int, after: Place | None, at_once: int, session: Session | None
+    ) -> AsyncGenerator[list[Evidence]]:
+        """A second that holds more than that, such as midnight where only days are known: by tally and id."""
+        for source, collection in sorted(_read(question), key=lambda one: one[0].tally):
+            start = _first_id(after, source, collection) if after and after.second == second else None
+            cursor = self._find(question, source, collection, second, second + 1, session, start)
+            cursor = cursor.sort("_id", 1).allow_disk_use(True).batch_size(at_once)
+            with driver_errors():
+                while documents := await cursor.to_list(at_once):
+                    some = _evidence(documents, source, collection, question, second, second + 1)
+                    if found := [one for one in some if after is None or one.place > after]:
+                        yield found
 
     async def _first(self, question: Question, start: int) -> int:
         """Where a stock begins: the first fact there is, so that empty centuries are not walked through."""
@@ -114,8 +148,9 @@ class EvidenceStore:
         start: int,
         stop: int,
         session: Session | None = None,
+        first: str | UUID | None = None,
     ) -> Any:
-        """A cursor over the facts that count in the source's tally in [start, stop)."""
+        """A cursor over the facts that count in the source's tally in [start, stop), from the id `first`."""
         matched: Document = {"k": source.tally, "t": {"$gte": _at(start), "$lt": _at(stop)}}
         wanted = {
             f"d.{name}": {"$in": list(values)}
@@ -126,7 +161,28 @@ class EvidenceStore:
             query: Document = {"m": {"$elemMatch": matched | wanted}}
         else:
             query = {"m": {"$elemMatch": matched}} | wanted
-        return self._database[collection].find(query, {"d": 1, "m": 1}, session=session)
+        if first is not None:
+            query["_id"] = {"$gte": first}
+        return self._database[collection].find(query, {"d": 1, "m": 1}, session=session, hint=BY_TIME)
+
+
+def _read(question: Question) -> list[tuple[Source, str]]:
+    """What holds records of the question; of a tally, facts with a UUID before those with a name."""
+    return [
+        (source, collection)
+        for source in question.sources
+        for collection in sorted(TALLIES[source.tally].collections, key=lambda name: name in NAMED)
+    ]
+
+
+def _first_id(after: Place, source: Source, collection: str) -> str | UUID | None:
+    """The id at which a second is gone on with; what stands before it is left out."""
+    if after.tally != source.tally:
+        return None
+    try:
+        return after.id if collection in NAMED else UUID(after.id)
+    except ValueError:  # a text, or a cursor that somebody has written: no UUID comes after it
+        return LAST_ID
 
 
 def has_labels_of_its_own(tally: str, collection: str) -> bool:
@@ -154,5 +210,4 @@ def _evidence(
         for number, row in enumerate(_rows(document, source)):
             second = seconds_since_epoch(row.measure.t)
             if start <= second < stop and question.asks_for(row):
-                identity = f"{document['_id']}" + (f"#{number}" if number else "")
-                yield Evidence(Place(second, source.tally, identity), collection, row)
+                yield Evidence(Place(second, source.tally, str(document["_id"]), number), collection, row)

@@ -35,6 +35,7 @@ from services.analytics.domain.tallies import (
     VOICE,
 )
 from services.analytics.domain.targets import TargetFact
+from services.analytics.store.evidence import BY_TIME
 from services.analytics.store.packed import columns
 from shared.events import (
     ActivityRecorded,
@@ -87,7 +88,7 @@ class FactStore:
                     await self._clustered(name)
         for name in ("segments", "words", "marks", "leases", "voice", ACTIVITY_FACTS):
             await ensure_indexes(self._database[name], [IndexModel([("_id", 1)])])
-        counted = IndexModel([("m.k", 1), ("m.t", 1)])
+        counted = IndexModel(BY_TIME)
         for name in COLLECTIONS:
             if name != ACTIVITY_FACTS:
                 await ensure_indexes(self._database[name], [counted])
