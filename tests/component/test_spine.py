@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec.structs import replace
 
 from shared import ids
 from shared.errors import PermanentError, TransientError
@@ -67,8 +68,8 @@ async def test_a_record_that_is_not_json_is_a_dead_letter_and_its_neighbours_are
         running(servers, prefix, topic) as (service, rec),
     ):
         good = record(feedback(1), topic.name)
-        poison = good._replace(value=b"\xff not json", headers=[*good.headers, ("odd", b"\xff\xfe")])
-        unknown = good._replace(headers=[("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"x.v9")])
+        poison = replace(good, value=b"\xff not json", headers=[*good.headers, ("odd", b"\xff\xfe")])
+        unknown = replace(good, headers=[("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"x.v9")])
         await service.publisher.publish([poison, good, unknown, record(feedback(2), topic.name)])
         await eventually(lambda: stored_is(rec, 2))
         found = await eventually(lambda: letters_are(servers.kafka, topic.name, 2))
@@ -166,7 +167,7 @@ async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_empt
         topic_of_its_own(servers.kafka, 1) as topic,
         running(servers, prefix, topic) as (service, rec),
     ):
-        poison = record(feedback(1), topic.name)._replace(value=b"{")
+        poison = replace(record(feedback(1), topic.name), value=b"{")
         await service.publisher.publish([poison] * 50)
         await eventually(lambda: "dead letters in a row" in " ".join(service.problems()))
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from msgspec.structs import replace
 
 from shared import ids
 from shared.clock import SystemClock
@@ -43,7 +44,7 @@ def feedback(number: int, *, text: str = "", run: str = "r") -> FeedbackReceived
 
 def record(event: FeedbackReceived, topic: str) -> Outgoing:
     """The event as intake would say it, on a topic of the test's own."""
-    return encode(event, key=event.customer.id.encode(), source="intake", at=NOW)._replace(topic=topic)
+    return replace(encode(event, key=event.customer.id.encode(), source="intake", at=NOW), topic=topic)
 
 
 @dataclass
