@@ -7,7 +7,7 @@ oracle is known to be able to fail.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -49,6 +49,14 @@ class Told(NamedTuple):
     about: tuple[object, ...]
 
 
+class Changed(NamedTuple):
+    """An event about a case: its id, and the versions that it tells."""
+
+    id: UUID
+    case: UUID
+    versions: tuple[int, ...]
+
+
 class Step(NamedTuple):
     """An event about time: it may not be decided (`at`) or on Kafka (`published`) before `due`."""
 
@@ -76,7 +84,7 @@ class Seen:
     facts: set[UUID] = field(default_factory=set)
     cases: dict[UUID, SeenCase] = field(default_factory=dict)
     history: dict[UUID, list[Link]] = field(default_factory=dict)
-    changes: list[Told] = field(default_factory=list)
+    changes: list[Changed] = field(default_factory=list)
     case_facts: dict[UUID, int] = field(default_factory=dict)
     clocks: dict[UUID, int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -140,8 +148,10 @@ def _versions(seen: Seen) -> Iterator[Broken]:
 
 def _told_once(seen: Seen) -> Iterator[Broken]:
     """The same event may be on Kafka again (the same id); another event about the same thing may not."""
-    yield from _doubled("changes", seen.changes)
-    told = {one.about for one in seen.changes}
+    versions = [Told(one.id, (one.case, version)) for one in seen.changes for version in one.versions]
+    yield from _in_two("changes", versions)
+    yield from _in_one("changes", (Told(one.id, (one.case, *one.versions)) for one in seen.changes))
+    told = {one.about for one in versions}
     stored = {(identity, link.version) for identity, links in seen.history.items() for link in links}
     yield from _differ("lost", "version that was never told", stored - told)
     yield from _differ("wrong", "version that was told and is not stored", told - stored)
@@ -206,13 +216,22 @@ def _rest(seen: Seen) -> Iterator[Broken]:
         yield Broken("lost", seen.unsaid, f"{seen.unsaid} actions whose events were never said")
 
 
-def _doubled(what: str, events: Iterable[Told]) -> Iterator[Broken]:
+def _doubled(what: str, events: Sequence[Told]) -> Iterator[Broken]:
+    yield from _in_two(what, events)
+    yield from _in_one(what, events)
+
+
+def _in_two(what: str, events: Iterable[Told]) -> Iterator[Broken]:
     ids: defaultdict[tuple[object, ...], set[UUID]] = defaultdict(set)
-    about: defaultdict[UUID, set[tuple[object, ...]]] = defaultdict(set)
     for event in events:
         ids[event.about].add(event.id)
-        about[event.id].add(event.about)
     yield from _differ("doubled", f"{what}: different events about", _several(ids))
+
+
+def _in_one(what: str, events: Iterable[Told]) -> Iterator[Broken]:
+    about: defaultdict[UUID, set[tuple[object, ...]]] = defaultdict(set)
+    for event in events:
+        about[event.id].add(event.about)
     yield from _differ("wrong", f"{what}: one id, different events", _several(about))
 
 

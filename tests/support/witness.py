@@ -22,7 +22,7 @@ from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, 
 from tests.support.figures import kept, recomputed
 from tests.support.journal import read_journal
 from tests.support.load import Load
-from tests.support.oracle import Link, Seen, SeenCase, Step, Told
+from tests.support.oracle import Changed, Link, Seen, SeenCase, Step, Told
 from tests.support.reading import fences
 
 CONSUMERS: dict[str, tuple[Topic, ...]] = {
@@ -179,7 +179,8 @@ def _note(seen: Seen, record: Any) -> None:
     published = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     match event:
         case CaseChanged(case=case):
-            seen.changes += [Told(event.id, (case.id, version)) for version, _ in event.versions()]
+            versions = tuple(version for version, _ in event.versions())
+            seen.changes.append(Changed(event.id, case.id, versions))
         case EscalationRaised():
             about = (event.case_id, event.target, event.epoch, event.step, event.repetition)
             seen.steps.append(Step(Told(event.id, about), event.step_at, event.at, published))

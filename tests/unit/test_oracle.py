@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from tests.support.journal import Journal, read_journal
-from tests.support.oracle import Link, Seen, SeenCase, Step, Told, violations
+from tests.support.oracle import Changed, Link, Seen, SeenCase, Step, Told, violations
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KEY = ("opened", "department", "service", 984_000, "n")
@@ -30,8 +30,8 @@ def escalation(name: str = "step", *, at: datetime = NOON, published: datetime =
 
 
 def clean() -> Seen:
-    """Two feedback, one case at version 2 with an owner, one escalation, said twice as is allowed."""
-    first, second = Told(an_id("v1"), (CASE, 1)), Told(an_id("v2"), (CASE, 2))
+    """Two feedback, one case at version 3 with an owner, one escalation, said twice as is allowed."""
+    first, second = Changed(an_id("v1"), CASE, (1,)), Changed(an_id("v2"), CASE, (2, 3))
     return Seen(
         sent={PRAISE, COMPLAINT},
         acknowledged={PRAISE, COMPLAINT},
@@ -42,11 +42,11 @@ def clean() -> Seen:
         answered={(CASE, 2)},
         outcomes={PRAISE: "recorded", COMPLAINT: "case"},
         facts={PRAISE, COMPLAINT},
-        cases={CASE: SeenCase(2, "logistics", "chen", 3, (COMPLAINT,))},
-        history={CASE: [Link(1, "", "a"), Link(2, "a", "b")]},
+        cases={CASE: SeenCase(3, "logistics", "chen", 3, (COMPLAINT,))},
+        history={CASE: [Link(1, "", "a"), Link(2, "a", "b"), Link(3, "b", "c")]},
         changes=[first, second, second],
-        case_facts={CASE: 2},
-        clocks={CASE: 2},
+        case_facts={CASE: 3},
+        clocks={CASE: 3},
         steps=[escalation(), escalation()],
         breaches=[Step(Told(an_id("breach"), (CASE, "first_response", 0)), NOON, NOON, NOON)],
         finished=[Told(an_id("finished"), (CASE, "first_response", 0))],
@@ -68,17 +68,17 @@ PLANTED: dict[str, Callable[[Seen], object]] = {
     "more than one case": lambda seen: seen.cases.update({OTHER: SeenCase(0, "", "", 0, (COMPLAINT,))}),
     "which does not list it": lambda seen: seen.outcomes.update({PRAISE: "joined"}),
     "with another outcome": lambda seen: seen.outcomes.update({COMPLAINT: "recorded"}),
-    "has versions [1]": lambda seen: seen.history[CASE].pop(),
-    "has versions [1, 2, 2]": lambda seen: seen.history[CASE].append(Link(2, "a", "b")),
+    "has versions [1, 2]": lambda seen: seen.history[CASE].pop(),
+    "has versions [1, 2, 3, 3]": lambda seen: seen.history[CASE].append(Link(3, "b", "c")),
     "does not follow": lambda seen: seen.history.update({CASE: [Link(1, "", "a"), Link(2, "x", "b")]}),
     "history of a case that is not stored": lambda seen: seen.history.update({OTHER: []}),
-    "changes: different events": lambda seen: seen.changes.append(Told(OTHER, (CASE, 2))),
-    "changes: one id": lambda seen: seen.changes.append(Told(an_id("v1"), (CASE, 2))),
+    "changes: different events": lambda seen: seen.changes.append(Changed(OTHER, CASE, (2,))),
+    "changes: one id": lambda seen: seen.changes.append(Changed(an_id("v2"), CASE, (3,))),
     "never told": lambda seen: seen.changes.pop(0),
-    "told and is not stored": lambda seen: seen.changes.append(Told(OTHER, (CASE, 3))),
+    "told and is not stored": lambda seen: seen.changes.append(Changed(OTHER, CASE, (4,))),
     "analytics has another version": lambda seen: seen.case_facts.update({CASE: 1}),
     "sla has another version": lambda seen: seen.clocks.clear(),
-    "answered 200": lambda seen: seen.answered.add((CASE, 3)),
+    "answered 200": lambda seen: seen.answered.add((CASE, 4)),
     "escalations: different events": lambda seen: seen.steps.append(escalation("again")),
     "decided early": lambda seen: seen.steps.append(escalation(at=NOON - timedelta(milliseconds=1))),
     "published early": lambda seen: seen.steps.append(escalation(published=NOON - timedelta(seconds=1))),
