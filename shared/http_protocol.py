@@ -1,6 +1,7 @@
-"""What uvicorn's HTTP protocol lacks: limits on the head of a request, in size and in time.
+"""What uvicorn's HTTP protocol lacks: limits on the head of a request, in size and in time, heads that say
+one thing only, and the bodies of those who would rather speak HTTP/2.
 
-Without them a connection that sends a header of a gigabyte is read into memory, and one that sends nothing,
+Without limits a connection that sends a header of a gigabyte is read into memory, and one that sends nothing,
 or a letter a minute, is kept for ever.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from typing import Any
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -18,6 +20,9 @@ from shared.problem import MEDIA_TYPE, Fault, Problem
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_TARGET_BYTES = 16 * 1024
+_ONCE = frozenset((b"host", b"content-type", b"content-encoding", b"authorization", b"x-api-key"))
+"""Fields of which two would be understood in two ways, by a proxy and by us (RFC 9110, 5.3)."""
+_HOP = frozenset((b"upgrade", b"http2-settings", b"connection"))
 _MALFORMED = Problem(400, "The request is not HTTP/1.1, or says in two ways where its body ends.")
 
 
@@ -30,6 +35,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusal = _MALFORMED
+        self._upgrading = False
         self._deadline: TimerHandle | None = None
         self._unread = 0
         """Bytes since the last complete head or piece of a body: of a head or of trailers, not complete."""
@@ -44,7 +50,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unread += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http_1(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
         if self.transport.is_closing():
             return
         if self._unread > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
@@ -61,11 +73,29 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._forget_deadline()
         self._unread = 0
-        refusal = _too_large(self.url, self.headers)
+        self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._upgrading:
+            return
+        refusal = _too_large(self.url, self.headers) or _ambiguous(
+            self.headers, self.parser.get_http_version()
+        )
         if refusal is not None:
             self._refusal = refusal
-            raise ValueError(refusal.detail)  # ends the parsing; `send_400_response` says why
+            raise ValueError(refusal.detail)  # ends the parsing; `data_received` says why
         super().on_headers_complete()
+
+    def _stay_with_http_1(self, rest: bytes) -> None:
+        """Who asks for another protocol is answered in this one (RFC 9110, 7.8).
+
+        Java's client asks for HTTP/2 with its first post. The parser takes such a request for one without a
+        body, so another parser reads its head again, without what it asked for, and goes on.
+        """
+        head = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+        head += [b"%b: %b" % field for field in self.headers if field[0] not in _HOP]
+        if not self.parser.should_keep_alive():
+            head.append(b"connection: close")
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(head) + b"\r\n\r\n" + rest)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -73,11 +103,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unread = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """In place of uvicorn's, which is text."""
-        self._refuse(self._refusal)
+        if not self._upgrading:
+            super().on_message_complete()
 
     def _refuse(self, problem: Problem) -> None:
         self._forget_deadline()
@@ -119,6 +146,22 @@ def _too_large(target: bytes, headers: list[tuple[bytes, bytes]]) -> Problem | N
     return None
 
 
+def _ambiguous(headers: list[tuple[bytes, bytes]], version: str) -> Problem | None:
+    """A head that two readers would read in two ways, or that RFC 9112 (3.2, 6.1) has refused."""
+    names = [name for name, _ in headers]
+    given = set(names)
+    if len(given) < len(names) and any(names.count(name) > 1 for name in _ONCE & given):
+        return _TWICE
+    if b"host" not in given and version == "1.1":
+        return _NO_HOST
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"] or [b"chunked"]
+    return None if codings == [b"chunked"] else _MALFORMED
+
+
+_TWICE = Problem(
+    400, f"{', '.join(sorted(name.decode() for name in _ONCE))}: each stands in one header field."
+)
+_NO_HOST = Problem(400, "The header field Host is missing.")
 _TARGET_TOO_LONG = Problem(
     414,
     f"The path and query of a request have at most {MAX_TARGET_BYTES} bytes.",

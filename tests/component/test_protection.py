@@ -80,6 +80,12 @@ HEADS: dict[str, tuple[bytes, int, int | None]] = {
     "chunked with blanks": (get(HOST + b"Transfer-Encoding : chunked\r\n"), 400, None),
     "a field that goes on in the next line": (get(HOST + b"x: 1\r\n y\r\n"), 400, None),
     "NUL in a field": (get(HOST + b"x: a\0b\r\n"), 400, None),
+    "gzip before chunked": (get(HOST + b"Transfer-Encoding: gzip, chunked\r\n"), 400, None),
+    "two hosts": (get(HOST + HOST), 400, None),
+    "no host": (get(b"x: y\r\n"), 400, None),
+    "two media types": (post(ONE, b"Content-Type: text/plain\r\n"), 400, None),
+    "two keys": (get(HOST + b"Authorization: Bearer a\r\nauthorization: Bearer b\r\n"), 400, None),
+    "a tunnel": (b"CONNECT x:1 HTTP/1.1\r\n" + HOST + b"\r\n", 400, None),
     "no HTTP": (b"hello\r\n\r\n", 400, None),
     "TLS": (bytes.fromhex("1603010200010001fc0303") + bytes(100), 400, None),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, None),
@@ -123,6 +129,25 @@ async def test_a_head_beyond_the_limits_or_senseless_ends_the_connection_with_a_
 )
 async def test_a_head_within_the_limits_is_read(intake: Listening, data: bytes) -> None:
     assert (await intake.exchange(data)).status == 200
+
+
+HTTP_2 = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize("wish", [HTTP_2, b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"])
+@pytest.mark.parametrize("pause", [False, True])
+async def test_who_would_rather_speak_another_protocol_is_taken_in_this_one(
+    intake: Listening, wish: bytes, pause: bool
+) -> None:
+    """The parser of uvicorn takes such a post for one without a body."""
+    data = post(ONE, wish)
+    async with intake.connection() as connection:
+        for piece in (data[:-5], data[-5:]) if pause else (data,):
+            await connection.send(piece)
+            await asyncio.sleep(0.05 if pause else 0)  # in packets of their own
+        assert (await connection.answer()).status == 202
+        await connection.send(post(ONE))
+        assert (await connection.answer()).status == 202
 
 
 async def test_requests_that_are_sent_ahead_and_in_pieces_are_all_answered(intake: Listening) -> None:

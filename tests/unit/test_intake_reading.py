@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.intake.domain import diagnosis
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Refused
 from services.intake.domain.reading import Form
 
@@ -215,6 +216,14 @@ def test_the_whole_feedback_of_the_interface_is_taken() -> None:
     for ascii_only in (True, False):
         read_back = read(json.dumps(whole, ensure_ascii=ascii_only))
         assert (read_back.text, read_back.customer.name) == ("箱子坏了", "王")
+
+
+def test_a_hundred_thousand_attributes_are_counted_and_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, leaf = [], diagnosis.leaf
+    monkeypatch.setattr(diagnosis, "leaf", lambda *what: looks.append(what) or leaf(*what))  # type: ignore[func-returns-value]
+    refused = refusal(said(attributes={f"a{n}": n for n in range(100_000)}))
+    assert (places(refused), len(refused.flaws)) == ({"/attributes"}, 1)
+    assert len(looks) < 10
 
 
 def test_at_most_twenty_flaws_are_told() -> None:

@@ -132,12 +132,13 @@ def _entries(value: _Object, kind: Any, of_value: Any, path: tuple[str, ...]) ->
     """Names, values and number of the attributes, the only map there is."""
     for name in value.repeated:
         yield Flaw(place(path, name), "stands more than once")
+    if flaw := leaf(dict.fromkeys(map(str, range(len(value))), 0), kind, path):
+        yield flaw
+        return  # a body has room for a hundred thousand
     for name, content in value.items():
         where = place(path, name)
         if flaw := leaf(name, AttributeName, where) or leaf(content, of_value, where):
             yield flaw
-    if flaw := leaf(dict.fromkeys(map(str, range(len(value))), 0), kind, path):
-        yield flaw
 
 
 def leaf(value: Any, kind: Any, path: tuple[str, ...]) -> Flaw | None:
