@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
+from services.intake.api.batch import MAX_BODY
+from services.intake.api.routes import MAX_BATCH_BODY
 from services.intake.domain.cloudevents import MAX_ATTRIBUTES, MAX_LENGTH
 from shared import ids
 from shared.api_keys import KeyEntry, digest_of, new_parts, write_keys

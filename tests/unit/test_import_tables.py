@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from services.intake.domain.imports import Mark, Options, WrongOption
 from services.intake.imports import csv_table, text, workbook
@@ -56,6 +58,22 @@ def test_a_late_byte_decides() -> None:
     assert encoding_of(b"plain " * 1000 + "中".encode("gb18030")) == "gb18030"
     with pytest.raises(NotText, match=r"not UTF-8 \(byte 6,000\) and not GB18030 \(byte 6,000\)"):
         encoding_of(b"plain " * 1000 + b"\xff\xff")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("utf8_first", [True, False])
+def test_two_files_that_were_put_together_are_refused(size: int, utf8_first: bool) -> None:
+    """As GB18030, which it is throughout, half of the words would be others."""
+    some, others = "1,箱子坏了\n2,late\n".encode(), "3,箱子坏了\n".encode("gbk")
+    content = some + others if utf8_first else others + some
+    with pytest.raises(NotText, match=r"has lines in UTF-8 .* and in GB18030"):
+        encoding_of(content, piece=size)
+    assert encoding_of(content, "gb18030", size) == "gb18030"
+
+
+@pytest.mark.parametrize("words", ["联通", "郑州市中原区", "é", "涓", "鈥", "客户：谢谢！"])
+def test_words_in_gbk_alone_are_no_mixture(words: str) -> None:
+    assert encoding_of(f"id,words\n1,{words}\n2,物流太慢\n".encode("gb18030"), piece=7) == "gb18030"
 
 
 def test_a_given_encoding_is_held_to() -> None:
@@ -189,6 +207,38 @@ def test_limits_of_a_workbook(monkeypatch: pytest.MonkeyPatch) -> None:
         workbook.check_archive(archive(a=b"<a/>" * 1300))
     with pytest.raises(Unreadable, match="more than 2 parts"):
         workbook.check_archive(archive(a=b"<a/>", b=b"<b/>", c=b"<c/>"))
+
+
+def sheet(change: Callable[[bytes], bytes]) -> io.BytesIO:
+    """A workbook with a header and one row, whose sheet was changed afterwards."""
+    book, saved, changed = Workbook(), io.BytesIO(), io.BytesIO()
+    for row in (WANTED, ("1", "late")):
+        book.active.append(row)
+    book.save(saved)
+    with zipfile.ZipFile(saved) as parts, zipfile.ZipFile(changed, "w") as made:
+        for name in parts.namelist():
+            content = parts.read(name)
+            made.writestr(name, change(content) if name.startswith("xl/worksheets/") else content)
+    return changed
+
+
+def rows_of_sheet(file: io.BytesIO) -> list[Line]:
+    layout, start = workbook.find_layout(file)
+    return [line for line in workbook.XlsxTable(file, layout).rows(start) if line.cells]
+
+
+@pytest.mark.parametrize("said", [b"A1", b"A1:B1", b"A1:XFD1048576", b"A1:B2"])
+def test_a_row_beyond_what_a_sheet_says_of_its_size_is_read(said: bytes) -> None:
+    """Some programs write A1 whatever follows; the rows behind were lost without a word."""
+    file = sheet(lambda content: content.replace(b'ref="A1:B2"', b'ref="%b"' % said))
+    assert [(line.number, line.cells) for line in rows_of_sheet(file)] == [(2, ["1", "late"])]
+
+
+def test_a_row_of_a_number_that_no_sheet_has_is_an_error_and_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "MAX_ROWS", 1000)
+    file = sheet(lambda content: content.replace(b'<row r="2"', b'<row r="9999999999"'))
+    with pytest.raises(Unreadable, match="a sheet has at most 1,000 rows"):
+        rows_of_sheet(file)
 
 
 def test_entities_that_multiply_are_refused_by_the_parser() -> None:

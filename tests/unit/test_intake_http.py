@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from services.intake.api import Outlet
-from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
+from services.intake.api.batch import MAX_BODY
+from services.intake.api.routes import MAX_BATCH_BODY
 from services.intake.api.splitting import MAX_ITEMS
 from services.intake.domain.idempotency import key_of
 from shared.codec import Outgoing
@@ -275,14 +276,14 @@ async def test_a_broken_line_harms_no_neighbour(shelf: Shelf) -> None:
         (b"%s\n%s", [202, 202]),
         (b"\n\r\n \t\n%s\n\n%s\n\n", [202, 202]),
         (b"\xef\xbb\xbf%s\n%s\n", [400, 202]),
-        (b"%s" + b" " * (2 << 20) + b"\n%s\n", [202, 202]),
+        (b"%s" + b" " * (1 << 20) + b"\n%s\n", [202, 202]),
         (b"%s\n\x00\n%s\n", [202, 400, 202]),
         (b"%s,\n%s\n", [400, 202]),
         (b"%s\r%s\n", [400]),
         (b"[%s]\n%s\n", [422, 202]),
     ],
     ids=[
-        "CRLF", "no line break at the end", "blank lines", "a byte order mark", "blanks of 2 MiB", "a NUL",
+        "CRLF", "no line break at the end", "blank lines", "a byte order mark", "blanks of 1 MiB", "a NUL",
         "a comma at the end", "CR alone", "an array as a line",
     ],
 )  # fmt: skip
@@ -329,6 +330,29 @@ async def test_a_byte_that_is_not_utf8_harms_no_neighbour_in_an_array(shelf: She
     body = b'[{"kind":"complaint","text":"\xff"},' + json.dumps(ONE).encode() + b"]"
     answer = (await post(shelf, "/v1/feedback/batch", body, JSON)).json()
     assert (answer["accepted"], answer["rejected"]) == (1, 1)
+
+
+async def test_an_item_of_a_batch_is_no_larger_than_one_alone(shelf: Shelf) -> None:
+    """What is wrong with a line of 16 MiB took half a minute to say, and all others waited."""
+    body = b"\n".join([b" " * (MAX_BODY + 1) + b"{}", json.dumps(ONE).encode()])
+    answer = (await post(shelf, "/v1/feedback/batch", body, NDJSON)).json()
+    assert [item.get("problem", {}).get("status") for item in answer["items"]] == [413, None]
+    assert answer["items"][0]["problem"]["limit"] == MAX_BODY
+
+
+async def test_a_slice_of_bad_items_gives_way_to_other_requests(shelf: Shelf) -> None:
+    others = 0
+
+    async def another() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(another())
+    await post(shelf, "/v1/feedback/batch", b"7\n" * 400, NDJSON)
+    waiting.cancel()
+    assert others > 20, "each twenty refused items end a turn"
 
 
 async def test_one_identity_with_two_contents_in_a_batch_is_a_conflict(shelf: Shelf) -> None:

@@ -20,9 +20,13 @@ from services.intake.domain.signals import Sender
 from shared.codec import Outgoing
 from shared.problem import Problem
 
+MAX_BODY = 2 * 1024 * 1024
+"""Bytes of one signal, alone or in a batch: to say what is wrong with one takes time that grows with it."""
 MAX_ERRORS_OF_AN_ITEM = 5
 # Items per publication: large enough for Kafka, small enough that other requests get their turn.
 _SLICE = 500
+_TURN = 20
+"""Refused items between two looks at what else there is to do: one may take as long as many good ones."""
 
 Read = Callable[[int, bytes], Ready]
 """An item with its place, read: what may be published. Raises Problem with what is wrong with it."""
@@ -56,11 +60,12 @@ class Taking:
     async def take(self, bodies: Sequence[bytes]) -> None:
         """Publish what is right. Raises Unavailable; what was said before is safe to say again."""
         for start in range(0, len(bodies), _SLICE):
-            records = [
-                record
-                for index, raw in enumerate(bodies[start : start + _SLICE], start)
-                if (record := self._one(index, raw))
-            ]
+            records = []
+            for index, raw in enumerate(bodies[start : start + _SLICE], start):
+                if (record := self._one(index, raw)) is not None:
+                    records.append(record)
+                elif self.rejected % _TURN == 0:
+                    await asyncio.sleep(0)
             await self.visit.publish(*records)
             await asyncio.sleep(0)  # a slice without any record must give way to other requests too
         for kind, count in self._accepted.items():
@@ -73,6 +78,8 @@ class Taking:
 
     def _one(self, index: int, raw: bytes) -> Outgoing | None:
         try:
+            if len(raw) > MAX_BODY:
+                raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
             ready = self.read(index, raw)
         except Problem as problem:
             self._refuse(index, problem)

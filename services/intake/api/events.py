@@ -12,10 +12,10 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from services.intake.api import event_schemas
-from services.intake.api.batch import MAX_ERRORS_OF_AN_ITEM, Taking
+from services.intake.api.batch import MAX_BODY, MAX_ERRORS_OF_AN_ITEM, Taking
 from services.intake.api.door import Door, Visit
 from services.intake.api.event_schemas import BATCHED, STRUCTURED
-from services.intake.api.routes import MAX_BATCH_BODY, MAX_BODY
+from services.intake.api.routes import MAX_BATCH_BODY
 from services.intake.api.signals import ACTIVITY, FEEDBACK, Ready, Signal, faults_of, prepare, receipt
 from services.intake.api.splitting import JSON, split
 from services.intake.domain import cloudevents
@@ -137,8 +137,6 @@ class Reader:
         return self._read(lambda: cloudevents.structured(body), pointer)
 
     def item(self, index: int, body: bytes) -> Ready:
-        if len(body) > MAX_BODY:
-            raise Problem(413, f"The event is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
         return self._read(lambda: cloudevents.structured(body), pointer, MAX_ERRORS_OF_AN_ITEM)
 
     def _read(self, event_of: Callable[[], CloudEvent], at: Place, at_most: int = MAX_ERRORS) -> Ready:

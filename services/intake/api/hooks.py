@@ -13,8 +13,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.intake.adapters import Adapter, Entrance, Mapped
 from services.intake.api import metrics, openapi
+from services.intake.api.batch import MAX_BODY
 from services.intake.api.door import Door
-from services.intake.api.routes import MAX_BODY
 from services.intake.api.signals import ACTIVITY, FEEDBACK, Ready, faults_of, prepare
 from services.intake.api.splitting import JSON
 from services.intake.domain.inputs import Flaw, Refused

@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 
 from services.intake.api import openapi
-from services.intake.api.batch import Taking, reading
+from services.intake.api.batch import MAX_BODY, Taking, reading
 from services.intake.api.door import Door
 from services.intake.api.signals import ACTIVITY, FEEDBACK, Signal, prepare, problem_of, receipt
 from services.intake.api.splitting import JSON, NDJSON, split
@@ -14,7 +14,6 @@ from services.intake.domain.inputs import Refused
 from shared.direct import Direct
 from shared.http_body import BodyLimits, media_type, read_body
 
-MAX_BODY = 2 * 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
 
 

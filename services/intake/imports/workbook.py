@@ -28,7 +28,8 @@ MAX_OTHER_BYTES = 128 * 1024**2
 MAX_RATIO = 200
 MAX_UNBROKEN = 1024 * 1024
 """Bytes of XML between one tag and the next: a parser has to hold them."""
-MAX_COLUMNS = 16_384
+MAX_ROWS = 1_048_576
+"""Of a sheet (ECMA-376); a row may say that it is the ten thousand millionth, after empty ones."""
 _PIECE = 256 * 1024
 _SHEETS = "xl/worksheets/"
 _BROKEN = (
@@ -61,6 +62,7 @@ class XlsxTable:
         except _BROKEN as error:
             raise Unreadable(f"is not a workbook that can be read ({type(error).__name__})") from error
         self._rows: int = self._sheet.max_row or 0
+        self._sheet.reset_dimensions()  # which may be wrong: rows beyond them would be lost
 
     def rows(self, after: Mark) -> Iterator[Line]:
         found = iter(self._sheet.iter_rows(min_row=after.row + 1, values_only=True))
@@ -73,6 +75,8 @@ class XlsxTable:
             except _BROKEN as error:
                 raise Unreadable(f"the sheet cannot be read after row {self._row}") from error
             self._row += 1
+            if self._row > MAX_ROWS:
+                raise Unreadable(f"a sheet has at most {MAX_ROWS:,} rows")
             cells = _cells(values)
             long = any(len(cell) > MAX_CELL for cell in cells)
             yield Line(self._row, cells, f"a cell is over the limit of {MAX_CELL} characters" if long else "")
