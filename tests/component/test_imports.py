@@ -66,6 +66,31 @@ async def test_each_row_is_on_the_topic_once_and_a_second_import_has_the_same_id
         assert (await feedback.ids(shop)).keys() == wanted
 
 
+async def test_an_import_is_counted_as_signals_of_every_door_are(intake: Running, shop: str) -> None:
+    """Of bytes a constant was counted for each file, and of Kafka's acknowledgements none."""
+
+    async def counts() -> dict[str, float]:
+        page = (await intake.http.get("/metrics")).text
+        found = dict(line.rsplit(" ", 1) for line in page.splitlines() if 'door="imports"' in line)
+        return {name.removeprefix("cqm_intake_"): float(value) for name, value in found.items()}
+
+    def said(noun: str, **labels: str) -> str:
+        every = {"door": "imports", "source": "api"} | labels
+        pairs = {f'{name}="{every[name]}"' for name in every}
+        return f"{noun}{{{','.join(sorted(pairs))}}}"
+
+    before, content = await counts(), many(100) + b"bad,,\n"
+    job = await imported(intake.http, content, MAPPING.format(source=shop))
+    assert (job["accepted"], job["rejected"]) == (100, 1)
+    now = await counts()
+    risen = {name: now[name] - before.get(name, 0) for name in now}
+    assert risen[said("accepted_total", kind_of_signal="feedback")] == 100
+    assert risen[said("rejected_total", reason="invalid")] == 1
+    assert risen[said("received_bytes_total")] == len(content)
+    assert risen[said("acknowledged_seconds_count")] >= 1
+    assert now[said("in_flight_bytes")] == 0
+
+
 async def test_a_row_without_an_id_of_its_own_is_known_by_file_and_number(
     intake: Running, servers: Servers, shop: str
 ) -> None:

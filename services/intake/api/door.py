@@ -42,13 +42,13 @@ class Visit:
     """A request from its coming in to its answer, as a `with` block: what is refused inside is counted, and
     the bytes that it held are given back at its end."""
 
-    __slots__ = ("_counts", "_door", "_held", "_request", "_source", "_way")
+    __slots__ = ("_came", "_counts", "_door", "_held", "_request", "_source", "_way")
 
     def __init__(self, door: Door, way: str, request: Request) -> None:
         self._door = door
         self._way = way
         self._request = request
-        self._held = 0
+        self._held = self._came = 0
         self.known_as(NO_SOURCE)
 
     def __enter__(self) -> Visit:
@@ -60,7 +60,8 @@ class Visit:
         if self._held:
             self._door.budget.give_back(self._held)
             self._counts.in_flight -= self._held
-            self._counts.received.inc(self._held)
+        if self._came:
+            self._counts.received.inc(self._came)
         if error is None:
             return
         if isinstance(error, Problem):
@@ -95,9 +96,18 @@ class Visit:
 
     def hold(self, count: int) -> None:
         """So many bytes of the body more are about to be held, after `sender`. Raises Problem 503."""
+        self.reserve(count)
+        self._came += count
+
+    def reserve(self, count: int) -> None:
+        """As many may be held at a time of a body that goes on as it comes, and is told by `came`."""
         self._door.budget.take(count)
         self._held += count
         self._counts.in_flight += count
+
+    def came(self, count: int) -> None:
+        """So many bytes came, and are not held."""
+        self._came += count
 
     async def publish(self, *records: Outgoing) -> None:
         """Raises Unavailable when not all were acknowledged in time; some may be stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -73,9 +74,9 @@ class Counter:
         if not dry_run:
             await self._room(request)
         content = await asyncio.to_thread(self._named, named) if named else None
-        visit.hold(_UPLOAD_HELD)
+        visit.reserve(_UPLOAD_HELD)
         upload = Upload(request, self.door.body_seconds, self._limit, name)
-        async with self._imports.arriving(upload.pieces(), upload.name, options) as arrived:
+        async with self._imports.arriving(_counted(upload, visit), upload.name, options) as arrived:
             arrived.name = upload.name
             yaml, mapping = _one_mapping(content, upload.mapping, named)
             layout, start = await self._layout(arrived, mapping, options)
@@ -107,6 +108,12 @@ class Counter:
             return await self._imports.layout(arrived, mapping, options)
         except (Unreadable, MappingError) as error:
             raise Problem(422, "The file cannot be imported.", [Fault("/file", str(error))]) from None
+
+
+async def _counted(upload: Upload, visit: Visit) -> AsyncIterator[bytes]:
+    async for piece in upload.pieces():
+        visit.came(len(piece))
+        yield piece
 
 
 def _one_mapping(named: bytes | None, own: bytes | None, name: str | None) -> tuple[str, Mapping]:

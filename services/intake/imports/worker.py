@@ -160,7 +160,10 @@ class Worker:
         attempt = 0
         while True:
             try:
+                began = self.clock.monotonic()
                 await self.publish(batch.records)
+                seconds = self.clock.monotonic() - began
+                metrics.ACKNOWLEDGED_SECONDS.labels(WAY, job.label).observe(seconds)
                 break
             except TransientError as error:
                 log.warning("import_waits", job=str(job.id), why=str(error))
