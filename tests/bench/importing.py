@@ -4,7 +4,9 @@ The limit reads the same file with csv.reader, writes each row as a JSON object 
 these in batches of as many rows under the row's key, with as many headers: no mapping, rule, id or job.
 
 `python -m tests.bench.importing --rows 1000000 --kills 5` measures, kills intake with -9 so often in the
-middle, and counts the ids on the topic afterwards: each row is there, under one id.
+middle, and counts the ids on the topic afterwards: each row is there, under one id. With `--xlsx` the file is
+a workbook of the same rows; its limit stays that of CSV. With `--alone` the file is
+read and its rows become records in this process, without servers.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from typing import Annotated, Any
 
 import httpx
 import msgspec
+import psutil
 import typer
 import uvloop
+from openpyxl import Workbook
 from rich.console import Console
 from rich.table import Table
 
@@ -58,9 +62,10 @@ class Finding:
     sent_again: int
 
 
-async def measure(lab: Laboratory, rows: int, kills: int = 0) -> Finding:
+async def measure(lab: Laboratory, rows: int, kills: int = 0, *, xlsx: bool = False) -> Finding:
     """Raises RuntimeError when a row is missing, or refused."""
-    file = nyc311_rows(rows, lab.folder.root / "rows.csv")
+    plain = nyc311_rows(rows, lab.folder.root / "rows.csv")
+    file = _workbook(plain) if xlsx else plain
     service = await lab.start("intake")
     await service.until_ready(service.start_seconds)
     async with feedback_from_now(lab.servers.kafka) as feedback:
@@ -78,8 +83,19 @@ async def measure(lab: Laboratory, rows: int, kills: int = 0) -> Finding:
         raise RuntimeError(f"{rows} rows, but {len(ids)} ids on the topic, and {job}")
     whole = Measured.between(first, last, rows)
     sent_again = ids.total() - rows
-    limit = await raw_import(lab, file)
+    limit = await raw_import(lab, plain)
     return Finding(whole, limit, parts_us(file), resident, first.at - began, kills, sent_again)
+
+
+def _workbook(plain: Path) -> Path:
+    """The same rows as a spreadsheet saves them: numbers are numbers, all else is text."""
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    with plain.open(encoding="utf-8", newline="") as file:
+        for row in csv.reader(file):
+            sheet.append([int(cell) if cell.isdecimal() and cell[0] != "0" else cell for cell in row])
+    book.save(plain.with_suffix(".xlsx"))
+    return plain.with_suffix(".xlsx")
 
 
 async def _followed(lab: Laboratory, identity: str, rows: int, kills: int) -> tuple[dict[str, Any], float]:
@@ -121,19 +137,20 @@ def _raw_record(header: list[str], row: list[str]) -> Outgoing:
     return Outgoing(SCRAP.name, row[0].encode(), value, [("ce_id", row[0].encode()), *HEADERS])
 
 
-def parts_us(file: Path) -> dict[str, float]:
-    """CPU microseconds per row in this process: to read CSV, and to read it and make records of the rows."""
+def parts_us(file: Path, rows: int = _PARTS_ROWS) -> dict[str, float]:
+    """CPU microseconds per row in this process: to read the file, and to make records of it, too."""
     mapping = mapping_of(NYC311_MAPPING.read_bytes(), "nyc311.yaml")
     found = {}
     with file.open("rb") as opened:
-        layout, start = find_layout(opened, "utf-8", Options(), mapping.columns)
+        encoding = "utf-8" if file.suffix == ".csv" else ""
+        layout, start = find_layout(opened, encoding, Options(), mapping.columns)
         table = open_table(opened, layout, file.stat().st_size)
         batches = RowReader(table, mapping, Sender("api", ("import", "bench")), b"").batches
         began = time.process_time()
-        count = sum(1 for _ in islice(table.rows(start), _PARTS_ROWS))
+        count = sum(1 for _ in islice(table.rows(start), rows))
         found["read"] = (time.process_time() - began) * 1e6 / count
         began, count = time.process_time(), 0
-        for batch in islice(batches(start, lambda: datetime.now(UTC)), _PARTS_ROWS // BATCH_ROWS):
+        for batch in islice(batches(start, lambda: datetime.now(UTC)), rows // BATCH_ROWS):
             count += batch.accepted
         found["read and make records"] = (time.process_time() - began) * 1e6 / count
     return found
@@ -170,21 +187,38 @@ def show(console: Console, finding: Finding) -> None:
 def main(
     rows: Annotated[int, typer.Option(min=1000)] = 200_000,
     kills: Annotated[int, typer.Option(min=0, help="So often intake is killed in the middle.")] = 0,
+    xlsx: Annotated[bool, typer.Option("--xlsx", help="A workbook instead of CSV.")] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="No servers: only what a row costs.")] = False,
 ) -> None:
     """Measure one import. With kills, CPU is that of the last process of intake only."""
     configure_logging("bench", "text")
     console = Console(width=None if Console().is_terminal else 120)
     show_machine(console, machine())
+    if alone:
+        return show_alone(console, rows, xlsx)
     with (
         tempfile.TemporaryDirectory(prefix="cqm-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        show(console, runner.run(_measured(Path(folder), rows, kills)))
+        show(console, runner.run(_measured(Path(folder), rows, kills, xlsx)))
 
 
-async def _measured(folder: Path, rows: int, kills: int) -> Finding:
+def show_alone(console: Console, rows: int, xlsx: bool) -> None:
+    """Memory is what this process has grown by when all rows have been read."""
+    with tempfile.TemporaryDirectory(prefix="cqm-bench-") as folder:
+        plain = nyc311_rows(rows, Path(folder) / "rows.csv")
+        file = _workbook(plain) if xlsx else plain
+        before = psutil.Process().memory_info().rss
+        for name, us in parts_us(file, rows).items():
+            grown = (psutil.Process().memory_info().rss - before) / 2**20
+            console.print(
+                f"{name}: {us:.1f} us a row, {1e6 / us:,.0f} rows/s; {grown:.0f} MB more than before"
+            )
+
+
+async def _measured(folder: Path, rows: int, kills: int, xlsx: bool) -> Finding:
     async with laboratory(folder) as lab:
-        return await measure(lab, rows, kills)
+        return await measure(lab, rows, kills, xlsx=xlsx)
 
 
 if __name__ == "__main__":
