@@ -14,7 +14,7 @@ from services.routing.domain.changes import Changes
 from services.routing.domain.escalation import decide_escalations, orders
 from services.routing.domain.giving import QUEUE_PAGE, decide_assignments
 from services.routing.domain.queue import search
-from services.routing.domain.roster import closed, heir, roster
+from services.routing.domain.roster import heir, is_known, roster, unknown_in
 from services.routing.domain.turn import Turn
 from services.routing.store import CaseStore
 from shared.events import AssignmentRequested, Event, FeedbackReceived
@@ -80,12 +80,18 @@ def on_assignment_requested(
         turns = []
         for department, cases in asked.items():
             found, seats = [files[case] for case in cases if case in files], pools.get(department, {})
-            if department not in current.departments:
-                found += await store.open_cases_in(department, QUEUE_PAGE, session)
-                turns.append(Turn(closed(department), seats, found, [], causes[department], heir(current)))
-                continue
             there = roster(current, department, batch.now, absences)
-            if left := gone(there, seats):
+            left = gone(there, seats)
+            if unknown_in(current, there, left, found) and await store.newest_policy(session) not in (
+                "", current.version,
+            ):  # fmt: skip
+                # another replica has a newer policy: whom this one does not know may have come, not left
+                found, left = [file for file in found if is_known(file, there)], []
+            elif department not in current.departments:
+                found += await store.open_cases_in(department, QUEUE_PAGE, session)
+                turns.append(Turn(there, seats, found, [], causes[department], heir(current)))
+                continue
+            if left:
                 found += await store.open_cases_of_owners(department, left, QUEUE_PAGE, session)
             wanted = search(there, seats, found, current.load, others=department in others)
             waiting = [] if wanted.is_idle else await store.waiting(wanted, QUEUE_PAGE, session)

@@ -89,13 +89,18 @@ def _reassignments(entry: SlaEntry) -> int:
 
 def _circles(among: Mapping[str, Department] | Mapping[str, Person]) -> Iterator[list[str]]:
     """Each circle of backups once, from the first of its names."""
+    done: set[str] = set()
     for name in among:
-        seen, at = [name], among[name].backup
-        while at is not None and at in among and at not in seen:
-            seen.append(at)
+        path: dict[str, int] = {}
+        at: str | None = name
+        while at is not None and at in among and at not in done and at not in path:
+            path[at] = len(path)
             at = among[at].backup
-        if at == name and name == min(seen):
-            yield seen
+        if at is not None and at in path:
+            circle = list(path)[path[at] :]
+            first = circle.index(min(circle))
+            yield circle[first:] + circle[:first]
+        done |= path.keys()
 
 
 def _raci(document: PolicyDocument, source: Source) -> None:

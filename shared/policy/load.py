@@ -17,6 +17,10 @@ from shared.policy.source import Finding, Keys, Source, read_contents, read_sour
 __all__ = ["Policy", "PolicyError", "build_calendar", "check", "check_contents", "load_policy"]
 
 
+MOST_FINDINGS = 1000
+"""Of the shape of a document; who has made more mistakes will look again."""
+
+
 class PolicyError(SetupError):
     """A policy that is refused; `findings` holds all errors and warnings, in order of their lines."""
 
@@ -60,7 +64,8 @@ def _validated(source: Source) -> PolicyDocument | None:
     try:
         return PolicyDocument.model_validate(source.data)
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        for problem in found[:MOST_FINDINGS]:
             source.report(_keys(problem["loc"]), _reason(problem["type"], problem["msg"]))
         return None
 

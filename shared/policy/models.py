@@ -211,6 +211,7 @@ class PolicyDocument(Part):
     causes: list[Name] = ["unknown"]
     raci: dict[CategoryName, RaciSpec] = {}
     cases: Cases = Cases()
-    routing: list[Rule] = Field(min_length=1)
-    sla: list[SlaEntry] = []
+    # each is compared with all before it, for what it can never take
+    routing: list[Rule] = Field(min_length=1, max_length=1000)
+    sla: list[SlaEntry] = Field([], max_length=1000)
     notify: Notify = Notify()

@@ -13,11 +13,14 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Keys = tuple[str | int, ...]
-_MAX_BYTES, _MAX_NODES = 4_000_000, 200_000
+_MAX_BYTES, _MAX_NODES, _MAX_DEPTH = 4_000_000, 200_000, 32
+_MAX_DIGITS = 40
+"""No number of a policy has more; Python refuses to read one of thousands."""
 _REASONS = {"extra_forbidden": "unknown key", "missing": "is missing"}
 
 
@@ -114,7 +117,10 @@ def _read(source: Source, name: str, content: bytes) -> None:
         line = mark.line + 1 if mark else 1
         source.findings.append(Finding(name, line, "", f"not YAML: {error.problem}"))
     except (YAMLError, UnicodeDecodeError):
-        source.findings.append(Finding(name, 1, "", "not YAML in UTF-8"))
+        reason = (
+            f"not YAML in UTF-8, or nested deeper than {_MAX_DEPTH}, or of more than {_MAX_NODES:,} parts"
+        )
+        source.findings.append(Finding(name, 1, "", reason))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -123,6 +129,28 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
         else:
             yield path
+
+
+class _Shallow(Composer):
+    """Stops at what is too deep while it reads: the scanner's work grows with the square of the depth, and
+    the composer's calls with the depth."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self._depth > _MAX_DEPTH:
+            raise YAMLError("too deep")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
+def _composed(text: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Shallow
+    return yaml.compose(text)
 
 
 class _Reader:
@@ -136,7 +164,7 @@ class _Reader:
             self._refuse(1, (), "a policy file is at most 4 MB")
             return
         self._source.places.setdefault((), Place(self._name, 1))
-        root = YAML(typ="safe", pure=True).compose(content.decode("utf-8-sig"))
+        root = _composed(content.decode("utf-8-sig"))
         if root is None:
             return
         if not isinstance(root, MappingNode):
@@ -177,7 +205,7 @@ class _Reader:
 
     def _value(self, node: Node, keys: Keys) -> Any:
         self._nodes += 1
-        if self._nodes > _MAX_NODES or len(keys) > 32:
+        if self._nodes > _MAX_NODES or len(keys) > _MAX_DEPTH:
             raise YAMLError("too large or too deep")
         if isinstance(node, MappingNode):
             return {key: self._value(child, (*keys, key)) for key, child in self._items(node, keys)}
@@ -202,6 +230,6 @@ def _scalar(node: Node) -> Any:
         return text.lower() == "true"
     if kind == "null":
         return None
-    if kind == "int":
+    if kind == "int" and len(text) <= _MAX_DIGITS:
         return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2] in ("0x", "0o") else 10)
     return float(text.replace("_", "")) if kind == "float" else text

@@ -38,6 +38,7 @@ class Shelf:
         self.cases: dict[UUID, CaseFile] = {}
         self.seats: dict[str, dict[str, Seat]] = {}
         self.away: dict[str, Absence] = {}
+        self.newest = ""
         self.known: dict[UUID, Outcome] = {}
         self.history: defaultdict[UUID, list[Entry]] = defaultdict(list)
 
@@ -82,6 +83,9 @@ class Shelf:
 
     async def queues(self, session: Session) -> set[str]:
         return set(await self.queue_lengths())
+
+    async def newest_policy(self, session: Session) -> str:
+        return self.newest
 
     async def loads(self) -> dict[str, dict[str, Seat]]:
         return self.seats

@@ -1,16 +1,25 @@
 """Loading and refusing policies: every refusal names file, line, path and reason."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from shared.policy import PolicyError, Raci, check, load_policy
+from shared.policy import (
+    PolicyError,
+    Raci,
+    check,
+    check_contents,
+    explain,
+    feedback_as_said,
+    load_policy,
+)
 from shared.policy.durations import Business, Percent, Wall
 from shared.policy.schema import SCHEMA_FILE, policy_schema
 from shared.policy.source import read_source
+from shared.policy_in_force import PolicyInForce
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "tests" / "data" / "policy" / "example.yaml"
@@ -20,12 +29,14 @@ TEXT = EXAMPLE.read_text(encoding="utf-8")
 
 @pytest.fixture
 def findings(tmp_path):
-    """Errors of the example with one piece of text replaced, as (line, path, reason)."""
+    """Errors of the example with one piece of text replaced, as (line, path, reason); the same for files (the
+    command) as for contents (POST /v1/policy/check)."""
 
     def of(old: str, new: str) -> list[tuple[int, str, str]]:
         assert TEXT.count(old) >= 1, old
         (tmp_path / "p.yaml").write_text(TEXT.replace(old, new, 1), encoding="utf-8")
         found = check([tmp_path])
+        assert check_contents({"p.yaml": (tmp_path / "p.yaml").read_bytes()}) == found
         assert all(finding.file == "p.yaml" for finding in found)
         return [(f.line, f.path, f.reason) for f in found if f.severity == "error"]
 
@@ -247,3 +258,65 @@ def test_the_committed_schema_is_the_schema_of_the_models():
 def test_editors_accept_what_loads(folder):
     validator = jsonschema.Draft202012Validator(json.loads(policy_schema()))
     assert [error.message for error in validator.iter_errors(read_source([folder]).data)] == []
+
+
+def test_a_policy_that_was_kept_loads_again_and_explains_as_it_did(tmp_path):
+    """What `GET /v1/policy/versions/{version}` answers is a policy file, years later, too."""
+    old = load_policy(DEMO)
+    (tmp_path / "kept.yaml").write_text(old.content)
+    again = load_policy(tmp_path)
+    assert (again.version, again.content) == (old.version, old.content)
+    said = feedback_as_said('{"kind": "complaint", "text": "快递箱子压坏了"}'.encode(), datetime.now(UTC))
+    assert explain(said, again, "zh") == explain(said, old, "zh")
+
+
+DEEP = b"a: " + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (DEEP, "nested deeper than 32"),
+        (b"a: " + b"{a: " * 50_000, "nested deeper than 32"),
+        (b"a:\n  " + b"- " * 50_000, "nested deeper than 32"),
+        (b"load: {P1: " + b"9" * 100_000 + b"}", "should be a valid integer"),
+    ],
+)
+def test_a_bomb_is_refused_with_a_finding(content, reason):
+    """Not by an exception, which the API would answer as its own failure, and which ended the hot reload."""
+    found = check_contents({"policy.yaml": content})
+    assert any(reason in finding.reason for finding in found)
+
+
+def test_more_rules_than_can_be_compared_are_refused():
+    rule = {"when": "kind == 'x'", "assign": {"department": "service"}}
+    many = json.loads(load_policy(DEMO).content)
+    many["routing"] = [rule | {"name": f"r{number}"} for number in range(1001)]
+    (found,) = (one for one in check_contents({"p.yaml": json.dumps(many).encode()}) if one.path == "routing")
+    assert "at most 1000" in found.reason
+
+
+def test_a_mistake_made_thousands_of_times_is_not_told_thousands_of_times():
+    assert len(check_contents({"p.yaml": b"".join(b"k%d: 1\n" % number for number in range(5000))})) == 1000
+
+
+def test_a_circle_of_thousands_of_people_is_found_in_one_go():
+    """Each person's way was walked from its beginning: the cube of their number."""
+    organisation = json.loads(load_policy(DEMO).content)
+    for number in range(2000):
+        organisation["people"][f"p{number}"] = {
+            "name": "x", "department": "service", "roles": ["agent"], "capacity": 1,
+            "backup": f"p{(number + 1) % 2000}",
+        }  # fmt: skip
+    assert not [
+        one for one in check_contents({"p.yaml": json.dumps(organisation).encode()}) if "circle" in one.reason
+    ]
+
+
+def test_a_bomb_does_not_end_the_hot_reload(tmp_path):
+    (tmp_path / "policy.yaml").write_text(load_policy(DEMO).content)
+    in_force = PolicyInForce(tmp_path)
+    before = in_force().version
+    (tmp_path / "policy.yaml").write_bytes(DEEP)
+    assert in_force._file.look() is False
+    assert in_force().version == before and "nested deeper" in in_force.wrong

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +58,42 @@ def test_a_complaint_opens_a_case_with_the_words_the_rule_and_the_policy_that_de
     assert file.case.policy_version == policy.version and file.case.accountable
     kinds = [type(emit.event).__name__ for emit in decision.events]
     assert kinds == ["CaseChanged", "AssignmentRequested"]
+
+
+def test_the_event_names_everybody_who_is_to_be_informed_or_consulted(policy: Policy) -> None:
+    (told,) = [
+        emit.event for emit in decided(policy, feedback()).events if isinstance(emit.event, CaseChanged)
+    ]
+    assert (told.case.accountable, told.case.consulted, told.case.informed) == (
+        "wang", ("quality",), ("zheng",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["quality_report", "inspection"])
+@pytest.mark.parametrize(
+    ("condition", "fields"),
+    [
+        ("supplier_id == 'SUP-7'", {"supplier_id": "SUP-7"}),
+        ("product.batch.startsWith('2026-02')", {"product": Product(model="CUP-2", batch="2026-02-A")}),
+    ],
+)
+def test_a_rule_may_assign_by_supplier_or_by_batch(
+    tmp_path: Path, policy: Policy, kind: str, condition: str, fields: dict[str, Any]
+) -> None:
+    content = json.loads(policy.content)
+    content["cases"]["open_when"] = "kind in ['quality_report', 'inspection']"
+    rule = {"name": "watched", "when": condition, "assign": {"department": "quality"}}
+    content["routing"].insert(0, rule)
+    (tmp_path / "policy.yaml").write_text(json.dumps(content))
+    watching = load_policy(tmp_path)
+    opened, other = (
+        decided(watching, feedback("3 % fail", kind=kind, language="en", **said)).changes.files.values()
+        for said in (fields, {})
+    )
+    assert [(file.case.rule, file.case.department, file.case.kind) for file in opened] == [
+        ("watched", "quality", kind)
+    ]
+    assert [file.case.rule == "watched" for file in other] == [False]
 
 
 def test_a_case_tells_an_english_customers_agent_in_english(policy: Policy) -> None:

@@ -87,3 +87,37 @@ def test_who_leaves_is_missed_though_nothing_waited_when_they_had_come_back() ->
     away(1)
     departments = Counter(file.case.department for file in desk.shelf.cases.values())
     assert departments == {"goods": room, "help": 2}, "what waits goes to the backup, each time"
+
+
+def test_a_replica_with_an_older_policy_takes_nobody_for_gone_until_it_has_the_newer_one() -> None:
+    """A new policy reaches replicas one by one: whom an older one does not know has come, not left."""
+    desk = Desk(policy_of(0), NOW)
+
+    def look() -> None:
+        desk.look()
+        asked, desk.asked = desk.asked, []
+        if asked:
+            desk.take(*asked)
+
+    def ends() -> list[tuple[str, str]]:
+        return [(file.case.department, file.case.owner) for file in desk.shelf.cases.values()]
+
+    desk.take(*(glass(number, NOW) for number in range(2)))
+    look()
+    assert sorted(ends()) == [("goods", "abe"), ("goods", "ann")]
+    desk.shelf.newest, desk.policy = desk.policy.version, policy_of(4)  # which has no goods and no ann
+    for _ in range(3):
+        look()
+    assert sorted(ends()) == [("goods", "abe"), ("goods", "ann")]
+
+    older, desk.policy = desk.policy, policy_of(0)
+    desk.take(glass(2, NOW))  # at a replica that has the newer one
+    desk.policy = older
+    look()
+    assert ("goods", "") in ends(), "what a new department is given waits for a replica that knows it"
+    assert all(file.books.waiting for file in desk.shelf.cases.values() if not file.case.owner)
+
+    desk.shelf.newest = desk.policy.version
+    for _ in range(4):
+        look()
+    assert {department for department, _ in ends()} == {"help"}

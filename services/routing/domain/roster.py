@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from services.routing.domain.assignment import Heir, Roster
+from services.routing.domain.case_file import CaseFile
 from services.routing.domain.pool import Member
 from shared.calendar import Calendar, NoWorkingTime
 from shared.policy import Business, Person, Policy
@@ -37,6 +38,18 @@ def agents(policy: Policy, department: str) -> frozenset[str]:
         return frozenset()
     people = policy.people.items()
     return frozenset(name for name, one in people if one.department == department and AGENT in one.roles)
+
+
+def is_known(file: CaseFile, there: Roster) -> bool:
+    """Whether a department can settle a case by the policy it goes by: it has no owner, or one of its own."""
+    return not file.is_open or not file.case.owner or file.case.owner in there.staff
+
+
+def unknown_in(policy: Policy, there: Roster, left: Sequence[str], files: Iterable[CaseFile]) -> bool:
+    """Whether the department, or somebody who has cases there, is not in the policy."""
+    if left or there.department not in policy.departments:
+        return True
+    return any(file.case.department == there.department and not is_known(file, there) for file in files)
 
 
 class Absence(Struct, frozen=True):

@@ -40,10 +40,15 @@ class Organisation(Part):
             return {document["_id"] async for document in self._pools.find({}, {"_id": 1})}
 
     async def keep_policy(self, version: str, content: str, since: datetime, host: str) -> None:
-        """Keep a policy that came into force; one that came back keeps the time it came first."""
-        first = {"$setOnInsert": {"content": content, "since": since, "host": host}}
+        """Keep a policy that came into force; one that came back keeps the time it came first, too."""
+        kept = {"$setOnInsert": {"content": content, "since": since, "host": host}, "$max": {"last": since}}
         with driver_errors():
-            await self._policies.update_one({"_id": version}, first, upsert=True)
+            await self._policies.update_one({"_id": version}, kept, upsert=True)
+
+    async def newest_policy(self, session: Session) -> str:
+        """The version that came into force last at any replica; "" before the first one is kept."""
+        found = self._policies.find({}, {"_id": 1}, session=session).sort("last", -1).limit(1)
+        return "".join([document["_id"] async for document in found])
 
     async def policies(self) -> list[Document]:
         """Every policy that was ever in force, newest first, without its content."""
