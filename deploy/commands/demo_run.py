@@ -20,12 +20,13 @@ from deploy.commands.demo_reading import (
     until,
     volume,
 )
+from deploy.commands.demo_story import story
 from deploy.commands.import_client import ImportClient, Source
 from deploy.commands.terminal import line, note
 
 DATA = Path(__file__).parent.parent / "demo" / "nyc311.csv"
 MAPPING = Path(__file__).parent.parent / "mappings" / "nyc311.yaml"
-COMPLAINT_SECONDS, FIRST_STEP_SECONDS = 15.0, 30.0
+COMPLAINT_SECONDS = 15.0
 
 
 async def show(addresses: Addresses) -> None:
@@ -83,7 +84,7 @@ def _waits(why: str) -> None:
 
 
 async def _complaint(api: Api) -> None:
-    """One complaint about a broken box, in Chinese: its owner, the rule, and its first escalation."""
+    """One complaint about a broken box, in Chinese: its owner, the rule, and what comes of silence."""
     screen.complaint_begins()
     receipt = await api.post("intake", "/v1/feedback", screen.new_complaint())
     began = time.monotonic()
@@ -99,5 +100,4 @@ async def _complaint(api: Api) -> None:
     screen.complaint(receipt, found, people, time.monotonic() - began)
     if found is None:
         return
-    steps = await until(FIRST_STEP_SECONDS, lambda: escalations_of(api, {found["id"]}), bool)
-    screen.first_step(steps, people, time.monotonic() - began)
+    screen.story(await story(api, found["id"]), people)

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.commands.addresses import Addresses, folder_option
 from deploy.commands.demo_reading import Picture
+from deploy.commands.demo_story import Story
 from deploy.commands.kpi import show_figure
 from deploy.commands.terminal import line, out, plain, program, table
 
@@ -22,6 +23,19 @@ _STEPS = {
     "reassign": "asks for another owner",
     "raise_priority": "raises the priority",
 }
+_HAPPENED = {
+    "assigned": ("分派", "assigned"),
+    "remind_owner": ("提醒负责人", "reminded, its owner"),
+    "breached": ("超时", "breached, the promise"),
+    "notify_supervisor": ("通知主管", "notified, the supervisor"),
+    "raise_priority": ("要求升级", "a higher priority is asked for"),
+    "prioritised": ("升级", "raised, its priority"),
+    "reassign": ("要求改派", "another owner is asked for"),
+    "reassigned": ("改派", "reassigned"),
+    "notify_head": ("通知部门经理", "notified, the head"),
+    "notify": ("通知", "notified"),
+}
+"""What can happen to a case that nobody answers, in Chinese and in English."""
 
 
 def taken(job: dict[str, Any], new: int) -> None:
@@ -101,7 +115,7 @@ def new_complaint() -> dict[str, Any]:
         "language": "zh",
         "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "text": TEXT,
-        "urgency": "high",
+        "urgency": "medium",
         "customer": {"tier": "gold", "region": "Shanghai"},
     }
 
@@ -117,16 +131,25 @@ def complaint(receipt: Any, case: Any, people: dict[str, str], seconds: float) -
     line(f"  reason: {plain(case['decision']['reason'])}")
 
 
-def first_step(steps: list[Any], people: dict[str, str], seconds: float) -> None:
-    if not steps:
+def story(told: Story | None, people: dict[str, str]) -> None:
+    """What became of a case that nobody answered, each line with its second."""
+    lines = told.lines() if told else []
+    if told is None or not any(one.due for one in lines):
         line("  no escalation yet: the policy in force gives it more time")
         return
-    step = steps[0]
-    line(
-        f"  after {seconds:.1f} s without an answer, its first escalation: CQM {_STEPS[step['action']]} "
-        f"{_name(people, step['recipient'])} about {step['target']}, due {_moment(step['due_at'])}",
-        "bold",
-    )
+    promised = told.target["target_seconds"]
+    line()
+    line(f"Nobody answers it, though the policy promises an answer within {promised} s:", "bold")
+    shown = table("after", "due", "", "", "who", right=("after", "due"))
+    for one in lines:
+        zh, en = _HAPPENED.get(one.what, ("", one.what))
+        due = "" if one.due is None else _after(told, one.due)
+        shown.add_row(_after(told, one.at), due, zh, en, _name(people, one.who) if one.who else "")
+    out.print(shown)
+
+
+def _after(told: Story, at: datetime) -> str:
+    return f"{(at - told.began).total_seconds():.1f} s"
 
 
 def _moment(at: str) -> str:

@@ -230,7 +230,13 @@ async def test_the_demo_tells_what_happened_and_adds_nothing_the_second_time(
     for figure in ("feedback_volume: ", "case_volume: ", "sla_attainment: "):
         assert figure in done.out
     assert re.search(r"a P\d case of logistics, .* is its owner", done.out)
-    assert "its first escalation: CQM reminds the owner" in done.out
+    assert "Nobody answers it, though the policy promises an answer within 4 s" in done.out
+    told = [done.out.index(words) for words in ("reminded", "breached", "notified", "raised", "reassigned")]
+    assert told == sorted(told), "each at its second"
+    assert done.out.index("the head") > told[-1]
+    seconds = re.findall(r"^ *(\d+\.\d) s +(\d+\.\d) s ", done.out, re.MULTILINE)
+    assert len(seconds) >= 6 and all(float(at) >= float(due) for at, due in seconds), "none is early"
+    assert re.search(r"升级 +raised, its priority +P2 -> P1", done.out)
     assert (await volume(up))["total"]["n"] == 1000
 
 

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from deploy.commands import terminal
+from deploy.commands import demo_screen, terminal
 from deploy.commands.addresses import Addresses
 from deploy.commands.api import Api
 from deploy.commands.cluster import Cluster, FoundTopic, compare
+from deploy.commands.demo_story import Story
 from deploy.commands.kpi import bar, show_figure, span_text, value_text
 from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
 from deploy.commands.report import show_efficiency, show_pareto
@@ -259,3 +260,70 @@ def test_a_pareto_shows_shares_and_what_they_add_up_to(
         ["defects:", "4"], ["供应商", "n", "占比", "累计"], ["S-1", "3", "75.0", "%", "75.0", "%"],
         ["-", "1", "25.0", "%", "100.0", "%"],
     ]  # fmt: skip
+
+
+def told(seconds: float) -> str:
+    return f"2026-03-02T00:00:{seconds:06.3f}Z"
+
+
+def step(action: str, at: float, recipient: str, fired: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As a clock plans it, and as it stands among the escalations."""
+    planned = {"action": action, "at": told(at), "fired_at": told(at + 0.1) if fired else None}
+    kept = {"action": action, "target": "first_response", "recipient": recipient, "at": told(at + 0.1),
+            "step_at": told(at)}  # fmt: skip
+    return planned, kept
+
+
+def entry(kind: str, at: float, **data: Any) -> dict[str, Any]:
+    return {"type": kind, "at": told(at), "data": data}
+
+
+def silence(*, is_over: bool) -> Story:
+    """A case that nobody answers: promised 4 s."""
+    steps = [
+        step("remind_owner", 2, "chen"),
+        step("notify_supervisor", 4, "li"),
+        step("raise_priority", 4, ""),
+        step("reassign", 6, "", fired=is_over),
+    ]
+    target = {"started_at": told(0), "due_at": told(4), "state": "breached", "target_seconds": 4,
+              "steps": [planned for planned, _ in steps]}  # fmt: skip
+    history = [entry("opened", 0.2), entry("assigned", 0.2, owner="chen"),
+               entry("prioritised", 4.3, **{"from": "P2", "to": "P1", "escalation": "a"})]  # fmt: skip
+    if is_over:
+        history += [
+            entry("released", 6.2, owner="chen", escalation="b"),
+            entry("assigned", 6.3, owner="zhao"),
+        ]
+    kept = [kept for (planned, kept) in steps if planned["fired_at"]]
+    return Story({"targets": {"first_response": target}}, kept, history)
+
+
+def test_a_case_that_nobody_answers_is_told_second_by_second(capsys: pytest.CaptureFixture[str]) -> None:
+    demo_screen.story(silence(is_over=True), {"chen": "陈晨", "zhao": "赵岩"})
+    shown = capsys.readouterr().out
+    assert "Nobody answers it, though the policy promises an answer within 4 s:" in shown
+    assert [" ".join(row.split()) for row in shown.splitlines() if " s " in row] == [
+        "0.2 s 分派 assigned 陈晨 (chen)",
+        "2.1 s 2.0 s 提醒负责人 reminded, its owner 陈晨 (chen)",
+        "4.0 s 4.0 s 超时 breached, the promise",
+        "4.1 s 4.0 s 通知主管 notified, the supervisor li",
+        "4.1 s 4.0 s 要求升级 a higher priority is asked for",
+        "4.3 s 升级 raised, its priority P2 -> P1",
+        "6.1 s 6.0 s 要求改派 another owner is asked for",
+        "6.3 s 改派 reassigned 赵岩 (zhao)",
+    ]
+
+
+def test_a_story_is_waited_for_until_all_that_was_planned_for_its_seconds_has_happened() -> None:
+    assert silence(is_over=True).is_told()
+    assert not silence(is_over=False).is_told(), "it is still to be reassigned"
+    assert silence(is_over=False).is_told(within=5.0), "that comes later than anybody waits"
+
+
+def test_a_case_that_no_promise_was_made_for_has_no_story(capsys: pytest.CaptureFixture[str]) -> None:
+    without = Story({"targets": {}}, [], [entry("opened", 0.2), entry("assigned", 0.3, owner="chen")])
+    assert without.is_told()
+    for one in (without, None):
+        demo_screen.story(one, {})
+        assert "no escalation yet: the policy in force gives it more time" in capsys.readouterr().out
