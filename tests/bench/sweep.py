@@ -32,6 +32,8 @@ INSERT = 2000
 LEAD_SECONDS = 12.0
 """For the service to be there before anything is due."""
 DEADLINE_SECONDS = 120.0
+IDLE_SECONDS = 40.0
+"""Long enough for a count of what is open, which comes every 15 s at most."""
 
 
 def main(
@@ -60,6 +62,8 @@ async def _measure(console: Console, folder: Path, count: int, replicas: int, id
         for name in names:
             service = await lab.start(name, [part.format(name="sla") for part in COMMAND])
             await service.until_ready(service.start_seconds)
+        if idle:
+            await _watch_idle(console, lab, idle)
         due = (await lab.mongo.now()).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS)
         await _fill(lab, store, count, due=due)
         now = await lab.mongo.now()
@@ -83,6 +87,19 @@ async def _measure(console: Console, folder: Path, count: int, replicas: int, id
         console.print(f"late p50 {late[len(late) // 2]:.2f} s, most {late[-1]:.2f} s; early: {late[0] < 0}")
         shares = ", ".join(f"{name} {us:.0f}" for name, us in spent.items() if name != "generator")
         console.print(f"us of CPU a step: {shares}; resident MB of sla: {lab.resident_mb()['sla']:.0f}")
+
+
+async def _watch_idle(console: Console, lab: Laboratory, idle: int) -> None:
+    """What the first replica costs while nothing is due; the first seconds are those of its start."""
+    await asyncio.sleep(IDLE_SECONDS / 2)
+    cpu = lab.cpu_seconds()
+    await asyncio.sleep(IDLE_SECONDS)
+    spent = {name: 1000 * (after - cpu[name]) / IDLE_SECONDS for name, after in lab.cpu_seconds().items()}
+    console.print(
+        f"{idle:,} clocks open and none due, for {IDLE_SECONDS:.0f} s: ms of CPU a second: "
+        f"sla {spent['sla']:.1f}, mongod {spent['mongod']:.1f}; "
+        f"resident MB of sla: {lab.resident_mb()['sla']:.0f}"
+    )
 
 
 async def _fill(lab: Laboratory, store: ClockStore, count: int, due: datetime | None) -> None:

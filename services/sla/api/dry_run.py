@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from services.sla.api.views import StepView, step_view
+from services.sla.api.views import StepView
 from services.sla.domain.clock import Clock, TargetState
 from services.sla.domain.promise import Promises
 from shared.events import Target
@@ -52,7 +52,7 @@ def dry_view(clock: Clock, promises: Promises) -> DryRun:
             calendar=target.calendar,
             state=target.state,
             steps=[
-                DryStep(**step_view(step).model_dump(), local_at=_local(step.at, zone))
+                DryStep(**StepView.model_validate(step).model_dump(), local_at=_local(step.at, zone))
                 for step in target.steps
             ],
         )

@@ -13,16 +13,15 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.sla.api.dry_run import DryRun, dry_view
-from services.sla.api.views import (
-    ClockView,
+from services.sla.api.lists import (
     EscalationPage,
+    EscalationView,
     LatePage,
     NoticePage,
-    clock_view,
-    escalation_view,
     late_case,
     notice_view,
 )
+from services.sla.api.views import ClockView, clock_view
 from services.sla.domain.promise import Promises
 from services.sla.store import ClockStore, EscalationFilter, LateFilter
 from shared.calendar import FIRST_YEAR, LAST_YEAR
@@ -162,7 +161,7 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
             query.limit + 1,
         )
         found = await store.escalations.find(wanted)
-        items = [escalation_view(escalation) for escalation in found[: query.limit]]
+        items = [EscalationView.model_validate(escalation) for escalation in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return EscalationPage(items=items, next=following)
 

@@ -1,19 +1,24 @@
-"""Answers of the interface, and how they are made from clocks. Spans are whole seconds, times UTC."""
+"""A case and its clocks as the interface shows them. Spans are whole seconds, times UTC."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from services.sla.domain.clock import Clock, ClockStep, Judged, TargetClock, TargetState
-from services.sla.domain.notice import Notice
+from services.sla.domain.clock import Clock, TargetClock, TargetState
 from services.sla.domain.pauses import business_seconds
 from services.sla.domain.promise import Promises
-from services.sla.store import Escalation
 from shared.events import EscalationAction, Hold, Status, Target, Verdict
 
 
-class StepView(BaseModel):
+class View(BaseModel):
+    """Made of whatever has its fields: `model_validate` of what the domain or the store knows it as."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class StepView(View):
     """One escalation step; `at` is null while a pause stands before it, and once it is cancelled."""
 
     step: int
@@ -24,7 +29,7 @@ class StepView(BaseModel):
     cancelled: bool
 
 
-class TargetView(BaseModel):
+class TargetView(View):
     """`remaining_seconds` is negative past due. A target that is late and still open is breached already."""
 
     state: TargetState
@@ -42,7 +47,7 @@ class TargetView(BaseModel):
     steps: list[StepView]
 
 
-class JudgedView(BaseModel):
+class JudgedView(View):
     """A verdict of before the case was reopened."""
 
     target: Target
@@ -54,17 +59,24 @@ class JudgedView(BaseModel):
     wall_seconds: int
 
 
-class ClockView(BaseModel):
+class CaseView(View):
+    """What is said of a case wherever it is shown."""
+
     case_id: UUID
     reference: str
-    case_version: int
-    version: int
-    epoch: int
     status: Status
     priority: str
     department: str
     owner: str
     category: str
+
+
+class ClockView(CaseView):
+    """Where the clocks of a case stand; `earlier` are verdicts of before it was reopened."""
+
+    case_version: int
+    version: int
+    epoch: int
     policy_version: str
     sla: str
     next_at: datetime | None
@@ -72,109 +84,34 @@ class ClockView(BaseModel):
     earlier: list[JudgedView]
 
 
-class LateTarget(BaseModel):
-    target: Target
-    state: TargetState
-    due_at: datetime
-    overdue_seconds: int
+_OF_CLOCK = ("case_version", "version", "epoch", "policy_version", "sla", "next_at", "earlier")
+_OF_TARGET = (
+    "state", "epoch", "started_at", "due_at", "finished_at", "calendar", "business_seconds",
+    "wall_seconds",
+)  # fmt: skip
+"""Shown as they are."""
 
 
-class LateCase(BaseModel):
-    """`overdue_seconds` counts wall time past the due of `target`; negative while it is still to come."""
-
-    case_id: UUID
-    reference: str
-    status: Status
-    priority: str
-    department: str
-    owner: str
-    category: str
-    target: Target
-    due_at: datetime
-    overdue_seconds: int
-    targets: list[LateTarget]
-
-
-class LatePage(BaseModel):
-    items: list[LateCase]
-    next: str | None
-
-
-class EscalationView(BaseModel):
-    """`recipient` is "" when nobody held the place, or when the step is work for routing."""
-
-    id: UUID
-    event_id: UUID
-    case_id: UUID
-    target: Target
-    epoch: int
-    step: int
-    repetition: int
-    action: EscalationAction
-    recipient: str
-    due_at: datetime
-    step_at: datetime
-    at: datetime
-    department: str
-    owner: str
-    priority: str
-
-
-class EscalationPage(BaseModel):
-    items: list[EscalationView]
-    next: str | None
-
-
-class NoticeView(BaseModel):
-    """`escalations` are the ids (`event_id`) of the steps it tells of, the first 200 of `count`."""
-
-    id: UUID
-    recipient: str
-    at: datetime
-    digest: bool
-    count: int
-    escalations: list[UUID]
-
-
-class NoticePage(BaseModel):
-    items: list[NoticeView]
-    next: str | None
-
-
-def notice_view(notice: Notice) -> NoticeView:
-    return NoticeView(
-        id=notice.id,
-        recipient=notice.recipient,
-        at=notice.at,
-        digest=notice.digest,
-        count=notice.count,
-        escalations=list(notice.escalations[:200]),
-    )
+def case_fields(clock: Clock) -> dict[str, Any]:
+    """Those of CaseView."""
+    labels = clock.labels
+    return {
+        "case_id": clock.case_id, "reference": clock.reference, "status": clock.status,
+        "priority": labels.priority, "department": labels.department, "owner": labels.owner,
+        "category": labels.category,
+    }  # fmt: skip
 
 
 def clock_view(clock: Clock, promises: Promises, now: datetime) -> ClockView:
     """The clock as it stands at `now`."""
+    targets = {
+        name: target_view(
+            target, clock.holds, promises, now if target.state != "cancelled" else clock.changed_at
+        )
+        for name, target in clock.targets.items()
+    }
     return ClockView(
-        case_id=clock.case_id,
-        reference=clock.reference,
-        case_version=clock.case_version,
-        version=clock.version,
-        epoch=clock.epoch,
-        status=clock.status,
-        priority=clock.labels.priority,
-        department=clock.labels.department,
-        owner=clock.labels.owner,
-        category=clock.labels.category,
-        policy_version=clock.policy_version,
-        sla=clock.sla,
-        next_at=clock.next_at,
-        targets={
-            name: target_view(
-                target, clock.holds, promises, now if target.state != "cancelled" else clock.changed_at
-            )
-            for name, target in clock.targets.items()
-        },
-        earlier=[_judged_view(judged) for judged in clock.earlier],
+        **case_fields(clock), **{name: getattr(clock, name) for name in _OF_CLOCK}, targets=targets
     )
 
 
@@ -186,85 +123,14 @@ def target_view(
     if elapsed is None:
         calendar = promises.hours(target.calendar)
         elapsed = business_seconds(calendar, target.started_at, now, holds)
-    steps = [step_view(step) for step in target.steps]
+    steps = [StepView.model_validate(step) for step in target.steps]
     coming = [step for step in steps if step.at is not None and step.fired_at is None]
+    following = min(coming, key=lambda step: (step.at, step.step), default=None) if target.is_open else None
     return TargetView(
-        state=target.state,
-        epoch=target.epoch,
-        started_at=target.started_at,
-        due_at=target.due_at,
-        finished_at=target.finished_at,
-        calendar=target.calendar,
+        **{name: getattr(target, name) for name in _OF_TARGET},
         target_seconds=target.seconds,
         elapsed_seconds=elapsed,
         remaining_seconds=target.seconds - elapsed,
-        business_seconds=target.business_seconds,
-        wall_seconds=target.wall_seconds,
-        next_step=min(coming, key=lambda step: (step.at, step.step), default=None)
-        if target.is_open
-        else None,
+        next_step=following,
         steps=steps,
     )
-
-
-def step_view(step: ClockStep) -> StepView:
-    return StepView(
-        step=step.step,
-        repetition=step.repetition,
-        action=step.action,
-        at=step.at,
-        fired_at=step.fired_at,
-        cancelled=step.cancelled,
-    )
-
-
-def _judged_view(judged: Judged) -> JudgedView:
-    return JudgedView(
-        target=judged.target,
-        epoch=judged.epoch,
-        verdict=judged.verdict,
-        due_at=judged.due_at,
-        finished_at=judged.finished_at,
-        business_seconds=judged.business_seconds,
-        wall_seconds=judged.wall_seconds,
-    )
-
-
-def late_case(clock: Clock, wanted: Target | None, until: datetime, now: datetime) -> LateCase | None:
-    """A case of the list of what is late: its targets due by `until`, and the one that counts.
-
-    None when nothing of it is late any more.
-    """
-    late = sorted(
-        (
-            LateTarget(
-                target=name,
-                state=target.state,
-                due_at=target.due_at,
-                overdue_seconds=int((now - target.due_at).total_seconds()),
-            )
-            for name, target in clock.targets.items()
-            if target.is_open and target.due_at is not None and target.due_at <= until
-        ),
-        key=lambda entry: entry.due_at,
-    )
-    worst = next((entry for entry in late if wanted in (None, entry.target)), None)
-    if worst is None:
-        return None
-    return LateCase(
-        case_id=clock.case_id,
-        reference=clock.reference,
-        status=clock.status,
-        priority=clock.labels.priority,
-        department=clock.labels.department,
-        owner=clock.labels.owner,
-        category=clock.labels.category,
-        target=worst.target,
-        due_at=worst.due_at,
-        overdue_seconds=worst.overdue_seconds,
-        targets=late,
-    )
-
-
-def escalation_view(escalation: Escalation) -> EscalationView:
-    return EscalationView.model_validate(escalation, from_attributes=True)
