@@ -30,6 +30,9 @@ class YearOff:
     makeup: dict[date, int | None]
 
 
+MOST_COUNTRIES = 10
+
+
 @lru_cache(maxsize=4096)
 def year_off(code: str, year: int) -> YearOff:
     """`code` is ISO 3166 (`CN`) or with a subdivision (`DE-BY`). Raises UnknownCountry."""
@@ -89,5 +92,8 @@ def parse_holidays(entries: Iterable[str | date]) -> tuple[frozenset[date], tupl
             year_off(entry, 2020)
         except UnknownCountry as error:
             raise HoursError(path, str(error)) from error
-        countries.append(entry)
-    return frozenset(days), tuple(dict.fromkeys(countries))
+        if entry not in countries:
+            countries.append(entry)
+        if len(countries) > MOST_COUNTRIES:  # each takes some milliseconds for every year that is asked for
+            raise HoursError(path, f"a calendar has the holidays of at most {MOST_COUNTRIES} countries")
+    return frozenset(days), tuple(countries)

@@ -91,21 +91,22 @@ class Sweep:
 
         True when as many were due as are read at once.
         """
-        positions, size = self.stream.positions, self._most
-        read = await self.store.load_due(tick.partitions, tick.now, READ * size)
-        fired, count = await self._fire(islice(read, size)), 0
+        positions, limit = self.stream.positions, READ * self._most
+        read = await self.store.load_due(tick.partitions, tick.now, limit)
+        fired, count = await self._fire(islice(read, self._most)), 0
         while fired.clocks:
-            ahead = asyncio.create_task(self._fire(islice(read, size)))
+            ahead = asyncio.create_task(self._fire(islice(read, self._most)))
             try:
                 is_done = await self._say(tick, fired, positions)
             except BaseException:
                 ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)  # of no use any more
                 raise
             count += len(fired.clocks)
             fired = await ahead
             if not is_done:
                 return False
-        return count == READ * size
+        return count == limit
 
     async def _fire(self, clocks: Iterable[Clock]) -> Fired:
         """Whoever got an answer meanwhile goes first."""

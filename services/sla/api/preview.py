@@ -112,7 +112,7 @@ def preview_routes(promises: Promises, guard: type[APIRoute]) -> APIRouter:
     async def preview_calendar(body: Preview) -> JSONResponse:
         """Answers in the order of the questions: `{"due"}` for due, `{"minutes"}` for elapsed."""
         try:
-            calendar = build_calendar(body.calendar)
+            calendar = await asyncio.to_thread(build_calendar, body.calendar)
         except CalendarError as error:
             path = error.path.replace("[", ".").replace("]", "").split(".", 2)
             raise Problem(
