@@ -78,7 +78,7 @@ def register(app: typer.Typer) -> None:
             write_json({"well": well, "open_cases": backlog, "next_dues": coming, "services": found})
         else:
             _show(found, backlog)
-            _show_coming(coming)
+            show_coming(coming)
         end(OK if well else FINDING)
 
 
@@ -168,7 +168,8 @@ async def coming_dues(addresses: Addresses, client: httpx.AsyncClient) -> list[d
     return items if answer.is_success else None
 
 
-def _show_coming(coming: list[dict[str, Any]] | None) -> None:
+def show_coming(coming: list[dict[str, Any]] | None) -> None:
+    """What `coming_dues` found."""
     if not coming:
         line("next dues: unknown" if coming is None else "next dues: none")
         return

@@ -45,6 +45,7 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
 
     open_cases = OpenCases(service.mongo, streams[topics.CASES], store)
     service.prepare.append(store.ensure_indexes)
-    teller = Teller(service.mongo, streams[topics.CASES], store.notices, roster, settings.sweep_every)
+    # people read in minutes: four times as rarely
+    teller = Teller(service.mongo, streams[topics.CASES], store.notices, roster, 4 * settings.sweep_every)
     service.background += [policies, sweep.run, open_cases.run, teller.run]
     return create_app(service, [api.routes(store, promises, service.mongo.now, service.access)])

@@ -18,7 +18,7 @@ from deploy.commands.demo_story import Story
 from deploy.commands.kpi import bar, show_figure, span_text, value_text
 from deploy.commands.logs import Entry, Tail, entries, last_lines, log_files
 from deploy.commands.report import show_efficiency, show_pareto
-from deploy.commands.status import statuses
+from deploy.commands.status import coming_dues, show_coming, statuses
 from deploy.commands.terminal import Failure, program, table
 from deploy.local.folder import DataFolder
 from shared.topics import FEEDBACK, TOPICS
@@ -260,6 +260,38 @@ def test_a_pareto_shows_shares_and_what_they_add_up_to(
         ["defects:", "4"], ["供应商", "n", "占比", "累计"], ["S-1", "3", "75.0", "%", "75.0", "%"],
         ["-", "1", "25.0", "%", "100.0", "%"],
     ]  # fmt: skip
+
+
+DUE = {"overdue_seconds": -90, "target": "resolution", "reference": "7KQ2-9FMD-4TXA", "priority": "P1",
+       "department": "logistics", "owner": ""}  # fmt: skip
+
+
+async def test_the_next_ten_dues_are_asked_of_sla_and_shown_the_nearest_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"items": [DUE], "next": None})
+
+    addresses = Addresses("x", {"sla": ("http://sla",)}, Path())
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        coming = await coming_dues(addresses, client)
+    assert asked == ["http://sla/v1/overdue?past=false&within=366d&limit=10"]
+    show_coming(coming)
+    rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert rows[-1] == "1.5 min resolution 7KQ2-9FMD-4TXA P1 logistics -"
+
+
+async def test_dues_that_sla_cannot_tell_now_are_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    addresses = Addresses("x", {"sla": ("http://sla",)}, Path())
+    away = httpx.MockTransport(lambda _: httpx.Response(503, json={}))
+    async with httpx.AsyncClient(transport=away) as client:
+        coming = await coming_dues(addresses, client)
+    show_coming(coming)
+    show_coming([])
+    assert capsys.readouterr().out.splitlines() == ["next dues: unknown", "next dues: none"]
 
 
 def told(seconds: float) -> str:
