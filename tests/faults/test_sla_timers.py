@@ -1,4 +1,4 @@
-"""Thousands of steps due in one second, four replicas, one killed; and a replica whose clock is hours off.
+"""Thousands of steps due in one second, four replicas, one killed; servers killed; a clock that is hours off.
 
 `CQM_FAULT_CLOCKS` is how many cases there are (default 2,000). libfaketime is taken from CQM_LIBFAKETIME or
 where Debian puts it. How late the steps were is reported and not judged: cores may be shared with much else.
@@ -219,6 +219,29 @@ async def test_a_replica_that_is_killed_leaves_nothing_undone_or_done_twice(
     await timers.cluster.replicas[0].kill()
     report(f"killed one of {REPLICAS} replicas when {await timers.fired()} of {CLOCKS * STEPS} had fired")
     await timers.until_fired(CLOCKS * STEPS, within=90)
+    await timers.verdict(due, report)
+
+
+@pytest.mark.parametrize("server", ["mongod", "Kafka"])
+async def test_a_server_that_is_killed_while_steps_fire_delays_them_and_nothing_else(
+    timers: Timers, fault_servers: Servers, report: Report, server: str
+) -> None:
+    """In small transactions, so that it happens between them."""
+    for _ in range(2):
+        replica = timers.cluster.add("sla")
+        replica.env["CQM_SWEEP_CLOCKS"] = "50"
+        replica.start()
+    await timers.cluster.all_ready()
+    await spread(timers)
+    due = await timers.feed(CLOCKS)
+    await timers.until_fired(1, within=LEAD.total_seconds() + 30)
+    fired = await timers.fired()
+    part = fault_servers.local_mongod if server == "mongod" else fault_servers.local_kafka
+    await part.child.kill()
+    await part.spawn()
+    await part.until_ready(60)
+    report(f"{server} was killed when {fired} of {CLOCKS * STEPS} had fired, and came back")
+    await timers.until_fired(CLOCKS * STEPS, within=120)
     await timers.verdict(due, report)
 
 
