@@ -17,6 +17,7 @@ from deploy.commands import (
     kpi,
     logs,
     policy,
+    rebuild,
     report,
     running,
     sla,
@@ -31,8 +32,8 @@ from deploy.local.errors import LocalError
 from shared.errors import CQMError
 
 COMMANDS = (
-    up, running, logs, demo, importing, status, kpi, report, sla, policy, verify, form, token, topics, dlt,
-    doctor,
+    up, running, logs, demo, importing, status, kpi, report, sla, policy, verify, rebuild, form, token,
+    topics, dlt, doctor,
 )  # fmt: skip
 
 

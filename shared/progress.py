@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from shared import observability as metrics
 from shared.clock import Clock
+from shared.errors import Unavailable
 from shared.stream import Stream
 
 log = structlog.get_logger("cqm.progress")
@@ -51,7 +52,7 @@ class Watch:
                     try:
                         async with asyncio.timeout(10):
                             await self._look_after(stream)
-                    except (KafkaError, TimeoutError) as error:
+                    except (KafkaError, Unavailable, TimeoutError) as error:
                         log.info("watch_waits", group=stream.group, error=type(error).__name__)
         finally:
             await self._observer.stop()

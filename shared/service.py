@@ -103,8 +103,11 @@ class Service:
         """The database that this service owns; no other service reads it."""
         return self.mongo.database(f"{self.settings.database_prefix}_{self.name}")
 
-    def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any]) -> Stream:
-        """Wire one topic to one handler, as one consumer group `PREFIX.SERVICE.TOPIC`."""
+    def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any], apart: str = "") -> Stream:
+        """Wire one topic to one handler, as one consumer group `PREFIX.SERVICE.TOPIC`.
+
+        `apart` is added to the name under which Kafka shares out partitions, not to that of the fences.
+        """
         assert self.broker is not None, f"{self.name} does not consume"
         short = topic.name.removeprefix("cqm.").removesuffix(".v1")
         group = f"{self.settings.database_prefix}.{self.name}.{short}"
@@ -115,9 +118,18 @@ class Service:
         )
         processor: Processor[Any, Any] = Processor(exactly_once, handler, self.clock, limits)
         pace = Pace(settings.batch_records, settings.batch_window, settings.session_timeout)
-        stream = Stream(self.broker, topic, processor, pace)
+        stream = Stream(self.broker, topic, processor, pace, apart)
         self.streams.append(stream)
         return stream
+
+    async def move(self, change: Callable[[], None]) -> None:
+        """Let go of all partitions between two transactions, `change` what those work on, claim anew."""
+        async with self._turn:
+            for stream in self.streams:
+                stream.processor.exactly_once.release(stream.held)
+            change()
+        for stream in self.streams:
+            await _until_there("Kafka", stream.rejoin)
 
     def problems(self) -> list[str]:
         """What keeps the service from being ready."""

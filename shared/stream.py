@@ -25,7 +25,7 @@ from faststream.message import StreamMessage
 
 from shared import observability as metrics
 from shared.crash import crash_point
-from shared.errors import TransientError
+from shared.errors import TransientError, Unavailable
 from shared.exactly_once import Position
 from shared.handler import Handler, Partition, Tick
 from shared.partitioner import partition_of
@@ -62,7 +62,12 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     """One topic, one consumer group, one handler."""
 
     def __init__(
-        self, broker: KafkaBroker, topic: Topic, processor: Processor[Any, Any], pace: Pace | None = None
+        self,
+        broker: KafkaBroker,
+        topic: Topic,
+        processor: Processor[Any, Any],
+        pace: Pace | None = None,
+        apart: str = "",
     ) -> None:
         self.topic = topic
         self.group = processor.exactly_once.group
@@ -79,7 +84,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._astray: dict[Partition, float] = {}
         self.subscriber = broker.subscriber(
             topic.name,
-            group_id=self.group,
+            group_id=self.group + apart,
             batch=True,
             max_records=self.pace.max_records,
             batch_timeout_ms=50,
@@ -169,8 +174,15 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         """Leave the group and join it again, for a consumer that has stopped delivering."""
         metrics.STREAM_RESTARTS.labels(self.group).inc()
         log.error("restarting_consumer", group=self.group)
+        await self.rejoin()
+
+    async def rejoin(self) -> None:
+        """Leave the group and join it again. Raises Unavailable when Kafka is away."""
         await self._leave()
-        await self.subscriber.start()
+        try:
+            await self.subscriber.start()
+        except KafkaError as error:
+            raise Unavailable(f"Kafka did not answer: {type(error).__name__}") from error
 
     async def _leave(self) -> None:
         """Leave the group; a client that waits for a lost coordinator cannot, so nobody waits for it."""

@@ -13,6 +13,7 @@ from deploy.commands.checkup import Finding, Surroundings, skipped
 from deploy.commands.cluster import Cluster, compare, look
 from deploy.commands.status import statuses
 from shared.errors import CQMError
+from shared.generations import Generations
 from shared.mongo import Database, Mongo
 
 LIFETIME_SECONDS = 10
@@ -22,7 +23,7 @@ SKEW_NOTE, SKEW_PROBLEM = 1.0, 5.0
 INDEXED = {
     "routing": ("cases", "case_history"),
     "sla": ("clocks", "escalations"),
-    "analytics": ("feedback_facts", "case_facts", "target_facts"),
+    "analytics": ("feedback_facts", "case_facts", "target_facts", "joint_facts", "activity_facts"),
 }
 """Collections that are searched by more than their id (services/*/store)."""
 
@@ -104,9 +105,11 @@ async def _clock(client: Mongo) -> Finding:
 
 
 async def _indexes(client: Mongo, around: Surroundings) -> Finding:
-    bare = []
+    bare, generations = [], Generations(client, around.database_prefix)
     for service, collections in INDEXED.items():
         database = client.database(f"{around.database_prefix}_{service}")
+        if service == "analytics":
+            database = generations.database((await generations.state()).live)
         there = set(await database.list_collection_names())
         for name in collections:
             if name not in there or len(await database[name].index_information()) < 2:

@@ -14,6 +14,7 @@ from services.analytics.api.answering import Answers
 from services.analytics.domain.periods import WEEKDAYS
 from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
+from services.analytics.generation import Current, Reading
 from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.compaction import Compactor
@@ -25,6 +26,8 @@ from services.analytics.store.positions import PositionStore
 from services.analytics.store.voice import VoiceStore
 from shared import topics
 from shared.clock import Clock, SystemClock
+from shared.generations import Generations
+from shared.mongo import Database
 from shared.policy import load_policy
 from shared.service import Service, create_app
 from shared.watched_file import WatchedFile
@@ -47,10 +50,10 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     settings = settings or AnalyticsSettings()
     service = Service.build("analytics", settings, clock or SystemClock())
     week = WatchedFile(settings.policy, first_weekday)
+    generations = Generations(service.mongo, settings.database_prefix)
     facts = FactStore(service.database)
-    figures = FigureStore(service.database, settings.facts_per_answer)
-    evidence = EvidenceStore(service.database, settings.facts_per_answer)
     sketch, zone = LogarithmicMapping(RELATIVE_ERROR), ZoneInfo(settings.reporting_zone)
+    apart = f".g{settings.generation}" if settings.generation else ""
 
     for topic, handler in (
         (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key, listener(zone))),
@@ -58,16 +61,35 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
     ):
-        service.subscribe(topic, handler)
+        service.subscribe(topic, handler, apart)
 
-    customers = CustomerStore(service.database)
     log = Log(settings.kafka, settings.kafka_security)
-    positions = PositionStore(service.database, f"{settings.database_prefix}.analytics.")
-    freshness = Freshness(log, positions, service.clock)
-    service.prepare += [facts.prepare, customers.prepare]
-    compactor = Compactor(service.mongo, service.database)
-    service.background += [compactor.run, freshness.run, partial(week.keep_fresh, looked)]
+    freshness = Freshness(log, service.clock)
+    reading = partial(_reading, service, settings, log, freshness, sketch, week)
+    current = Current(service, facts, freshness, generations, reading, settings.generation)
+    service.prepare.append(current.take_up)
+    service.background += [
+        current.watch, current.compact, freshness.run, partial(week.keep_fresh, looked)
+    ]  # fmt: skip
+    current.app = create_app(service, [current.now.router])
+    return current.app
+
+
+def _reading(
+    service: Service,
+    settings: AnalyticsSettings,
+    log: Log,
+    freshness: Freshness,
+    sketch: LogarithmicMapping,
+    week: WatchedFile[int],
+    database: Database,
+) -> Reading:
+    """What reads a generation's database: the stores, and the routes that answer from them."""
+    figures = FigureStore(database, settings.facts_per_answer)
+    evidence = EvidenceStore(database, settings.facts_per_answer)
+    customers, voice = CustomerStore(database), VoiceStore(database)
+    positions = PositionStore(database, f"{settings.database_prefix}.analytics.")
+    zone = ZoneInfo(settings.reporting_zone)
     answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value, week)
-    voice = VoiceStore(service.database)
-    routes = api.routes(answers, customers, voice, log, sketch.key, positions, service.access)
-    return create_app(service, [routes])
+    router = api.routes(answers, customers, voice, log, sketch.key, positions, service.access)
+    return Reading(router, positions, Compactor(service.mongo, database), [customers.prepare])

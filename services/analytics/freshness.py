@@ -27,11 +27,14 @@ KEPT = 300
 
 @dataclass
 class Freshness:
-    """Looks at the log once a second, in every replica: whose work a partition is does not matter."""
+    """Looks at the log once a second, in every replica: whose work a partition is does not matter.
+
+    `positions` are those of the generation that is read.
+    """
 
     log: Log
-    positions: PositionStore
     clock: Clock
+    positions: PositionStore | None = None
     _looks: deque[Look] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     async def run(self) -> None:
@@ -45,4 +48,5 @@ class Freshness:
 
     async def as_of(self, topics: Collection[str]) -> datetime | None:
         """The moment up to which all partitions of the topics are in what is counted now."""
-        return complete_up_to(topics, self._looks, await self.positions.reached())
+        reached = await self.positions.reached() if self.positions else {}
+        return complete_up_to(topics, self._looks, reached)

@@ -18,6 +18,10 @@ class AnalyticsSettings(Settings):
         default=2_000_000, ge=1, description="most facts read for one answer that is not kept ready"
     )
 
+    generation: int | None = Field(
+        default=None, ge=2, description="of figures that are built anew (`cqm rebuild analytics` sets it)"
+    )
+
     @field_validator("reporting_zone")
     @classmethod
     def _known(cls, name: str) -> str:

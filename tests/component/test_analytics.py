@@ -24,7 +24,6 @@ from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore
-from services.analytics.store.positions import PositionStore
 from shared import problem
 from shared.auth import guarded
 from shared.events import ActivityRecorded, Event
@@ -181,8 +180,7 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
     problem.install(app)
     app.add_middleware(Requests)
     figures, evidence = FigureStore(service.database, 2), EvidenceStore(service.database, 2)
-    positions = PositionStore(service.database, "")
-    freshness = Freshness(Log(""), positions, service.clock)
+    freshness = Freshness(Log(""), service.clock)
     answers = Answers(figures, evidence, freshness, service.clock, ZoneInfo("UTC"), float, lambda: 0)
     app.include_router(figure_routes(answers, guarded(service.access, "kpis:read")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm") as http:

@@ -50,8 +50,8 @@ DIFFERENCES = {
     "intake": Differences(lacks=frozenset({"handlers"}), has=frozenset({"adapters", "imports"})),
     # People act on cases: that is a transaction of its own, and its events are swept; histories are audited.
     "routing": Differences(has=frozenset({"actions", "audit", "sweep"})),
-    # Figures are checked against the log itself, and say how far they have come in it.
-    "analytics": Differences(has=frozenset({"log", "freshness"})),
+    # Figures are checked against the log, say how far they have come in it, and are built anew from it.
+    "analytics": Differences(has=frozenset({"log", "freshness", "generation"})),
     # Time comes in too, and with it what people are told; both count what they do.
     "sla": Differences(has=frozenset({"sweep", "notices", "figures"})),
 }

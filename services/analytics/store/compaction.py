@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -37,7 +37,6 @@ DAYS_AT_ONCE = 40
 """Days of tallies in one transaction: each is some twenty documents, and MongoDB ends slow transactions."""
 CHUNK_LINES = 50_000
 LEASE, LEASE_SECONDS = "compactor", 15
-PAUSE_SECONDS = 1.0
 ENOUGH_SEGMENTS = 24
 """Segments that queries read along without being slowed down; so many wait for company, but not for long."""
 LONGEST_WAIT = 10
@@ -55,20 +54,21 @@ class Place(NamedTuple):
 class Compactor:
     """Compacts the segments of one database, while it holds the lease."""
 
+    PAUSE_SECONDS: ClassVar = 1.0
+    """Between two steps."""
+
     mongo: Mongo
     database: Database
 
     def __post_init__(self) -> None:
         self._me, self._words, self._waited = uuid4().hex, Words(), 0
 
-    async def run(self) -> None:
-        """For ever, in the background of a service."""
-        while True:
-            await asyncio.sleep(PAUSE_SECONDS)  # the pace of the work, not a wait for anybody
-            with suppress(TransientError), driver_errors():
-                if await self._is_time() and await self._holds_lease():
-                    while await self.compact():
-                        await self._holds_lease()
+    async def step(self) -> None:
+        """Compact, when there is enough to do and the lease is held."""
+        with suppress(TransientError), driver_errors():
+            if await self._is_time() and await self._holds_lease():
+                while await self.compact():
+                    await self._holds_lease()
 
     async def compact(self) -> int:
         """Compact what there is, up to a transaction's worth; how many segments were taken away."""

@@ -71,10 +71,13 @@ class Changes(Struct, frozen=True):
 
 
 class FactStore:
-    """The writing side. `load_*` and `save` work on the session of the batch's transaction only."""
+    """The writing side. `load_*` and `save` work on the session of the batch's transaction only.
+
+    `database` is that of the generation which is written (generation.py).
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def prepare(self) -> None:
         """An index per collection on what its facts count for and when: for drill-down and recomputation.
@@ -82,22 +85,22 @@ class FactStore:
         Collections without an index of their own are made here too, so that no transaction has to.
         """
         with driver_errors():
-            there = await self._database.list_collection_names()
+            there = await self.database.list_collection_names()
             for name in PACKED:
                 if name not in there:
                     await self._clustered(name)
         for name in ("segments", "words", "marks", "leases", "voice", ACTIVITY_FACTS):
-            await ensure_indexes(self._database[name], [IndexModel([("_id", 1)])])
+            await ensure_indexes(self.database[name], [IndexModel([("_id", 1)])])
         counted = IndexModel(BY_TIME)
         for name in COLLECTIONS:
             if name != ACTIVITY_FACTS:
-                await ensure_indexes(self._database[name], [counted])
+                await ensure_indexes(self.database[name], [counted])
         still_open = IndexModel([("state.opened_at", 1)], partialFilterExpression={"open": True})
-        await ensure_indexes(self._database[CASE_FACTS], [still_open])
+        await ensure_indexes(self.database[CASE_FACTS], [still_open])
 
     async def _clustered(self, name: str) -> None:
         try:
-            await self._database.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True})
+            await self.database.create_collection(name, clusteredIndex={"key": {"_id": 1}, "unique": True})
         except CollectionInvalid:
             return  # it is there
         except OperationFailure as error:
@@ -142,16 +145,16 @@ class FactStore:
         outcome = changes.outcome
         for collection, facts in outcome.new.items():
             if facts:
-                await self._database[collection].insert_many(
+                await self.database[collection].insert_many(
                     [document(fact) for fact in facts], ordered=False, session=session
                 )
         for collection, facts in outcome.changed.items():
             if facts:
                 replacements = [ReplaceOne({"_id": new["_id"]}, new) for new in map(document, facts)]
-                await self._database[collection].bulk_write(replacements, ordered=False, session=session)
+                await self.database[collection].bulk_write(replacements, ordered=False, session=session)
         if outcome.rows:
             identity = f"{changes.writer}/{changes.first:019}"
-            await self._database.segments.insert_one(
+            await self.database.segments.insert_one(
                 {"_id": identity, "t": shares(outcome.rows)}, session=session
             )
         if changes.seen:
@@ -159,7 +162,7 @@ class FactStore:
                 UpdateOne({"_id": partition}, {"$max": {"at": at}}, upsert=True)
                 for partition, at in changes.seen.items()
             ]
-            await self._database.marks.bulk_write(marks, ordered=False, session=session)
+            await self.database.marks.bulk_write(marks, ordered=False, session=session)
 
     async def _cases(self, ids: Iterable[UUID], session: Session) -> dict[UUID, CaseFact]:
         return {fact.id: fact for fact in await self._find(CASE_FACTS, ids, CaseFact, session)}
@@ -171,7 +174,7 @@ class FactStore:
         wanted = list(ids)
         if not wanted:
             return []
-        found = self._database[collection].find({"_id": {"$in": wanted}}, session=session)
+        found = self.database[collection].find({"_id": {"$in": wanted}}, session=session)
         return [msgspec.convert(one, kind) for one in await found.to_list(None)]
 
 
