@@ -15,7 +15,8 @@ import msgspec
 from deploy.commands.addresses import Addresses
 from deploy.commands.terminal import USAGE, Failure, plain
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+SECONDS, CONNECT_SECONDS = 30.0, 5.0
+TIMEOUT = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
 Parameters = dict[str, str | int | list[str]]
 
 
@@ -48,8 +49,10 @@ class Api:
         """Raises Failure with the service's own words when it refuses, and when it does not answer."""
         return await self._call(service, "GET", path, params=parameters or {})
 
-    async def post(self, service: str, path: str, body: Any) -> Any:
-        return await self._call(service, "POST", path, json=body)
+    async def post(self, service: str, path: str, body: Any, seconds: float = SECONDS) -> Any:
+        """As `get`; `seconds` is how long the answer may take."""
+        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+        return await self._call(service, "POST", path, json=body, timeout=timeout)
 
     async def pages(self, service: str, path: str, parameters: Parameters, most: int) -> list[Any]:
         """The items of a list, page by page, until `most` are there."""

@@ -25,6 +25,11 @@ from deploy.commands.terminal import (
 
 SHOWN_FLAWS = 50
 PAGE = 1000
+SOURCES = ("facts", "log")
+RECOMPUTE_SECONDS = 3600.0
+"""What a log of many millions of events takes."""
+SHOWN_POINTS = 3
+"""Of a KPI that differs."""
 _OF_VERSIONS = frozenset({"removed", "added"})
 """The faults that leave the versions of a case with a gap, or beyond its end."""
 
@@ -37,7 +42,10 @@ def register(app: typer.Typer) -> None:
         ] = False,
         cases: Annotated[bool, typer.Option("--cases", help="Versions of all cases without gaps.")] = False,
         kpis: Annotated[
-            bool, typer.Option("--kpis", help="Every KPI recomputed from Kafka's log: difference 0.")
+            bool,
+            typer.Option(
+                "--kpis", help="Every KPI recomputed from the facts and from Kafka's log: difference 0."
+            ),
         ] = False,
         data_dir: DataDir = None,
         as_json: AsJson = False,
@@ -58,12 +66,13 @@ def register(app: typer.Typer) -> None:
 
 def _holds(found: dict[str, Any]) -> bool:
     anchors = all(anchor["holds"] for anchor in found.get("anchors", []))
-    return anchors and not found.get("flaws") and found.get("kpis", {"equal": True})["equal"]
+    return anchors and not found.get("flaws") and all(one["equal"] for one in found.get("kpis", ()))
 
 
 async def _verify_kpis(data_dir: Any) -> Any:
     async with opened(find(data_dir)) as api:
-        return await api.post("analytics", "/v1/recompute-check/all", {"from": "log"})
+        path = "/v1/recompute-check/all"
+        return [await api.post("analytics", path, {"from": source}, RECOMPUTE_SECONDS) for source in SOURCES]
 
 
 async def _verify(data_dir: Any, *, anchors: bool) -> dict[str, Any]:
@@ -99,18 +108,37 @@ def _show(found: dict[str, Any]) -> None:
         _show_kpis(found["kpis"])
 
 
-def _show_kpis(found: dict[str, Any]) -> None:
-    checks = found["items"]
-    line(f"{len({check['kpi'] for check in checks})} KPIs recomputed from the log", "bold")
-    wrong = [check for check in checks if not check["equal"]]
-    if not wrong:
-        line("every figure is what the log says: difference 0", "green")
-        return
-    shown = table("KPI", "by", "difference", "points that differ", right=("difference", "points that differ"))
-    for check in wrong:
-        differing = f"{len(check['differing']):,}"
-        shown.add_row(check["kpi"], ", ".join(check["by"]), f"{check['difference']:,}", differing)
-    out.print(shown)
+def _show_kpis(found: list[dict[str, Any]]) -> None:
+    for verdict in found:
+        checks = verdict["items"]
+        kpis = len({check["kpi"] for check in checks})
+        line(f"{kpis} KPIs recomputed from the {verdict['source']}", "bold")
+        if verdict["equal"]:
+            line(f"every figure is what the {verdict['source']} say{_ending(verdict)}: difference 0", "green")
+            continue
+        shown = table("KPI", "by", "difference", "points", "at", right=("difference", "points"))
+        for check in checks:
+            if not check["equal"]:
+                shown.add_row(
+                    check["kpi"], ", ".join(check["by"]), f"{check['difference']:,}",
+                    f"{len(check['differing']):,}", _points(check["differing"]),
+                )  # fmt: skip
+        out.print(shown)
+
+
+def _ending(verdict: dict[str, Any]) -> str:
+    return "" if verdict["source"] == "facts" else "s"
+
+
+def _points(differing: list[dict[str, Any]]) -> str:
+    """The keys at which a figure differs, with what is served and what was recomputed."""
+    told = []
+    for one in differing[:SHOWN_POINTS]:
+        key = ", ".join(f"{name}={value or '-'}" for name, value in one["key"].items()) or "all"
+        values = [str(point["value"]) if (point := one[side]) else "-" for side in ("served", "recomputed")]
+        told.append(plain(f"{key}: {values[0]} served, {values[1]} recomputed"))
+    more = len(differing) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
 
 
 def _show_histories(found: dict[str, Any]) -> None:

@@ -189,6 +189,13 @@ async def test_every_figure_equals_a_recount_of_the_facts(
         )
 
 
+async def test_one_compactor_at_a_time_has_the_lease(store: Store) -> None:
+    await store.empty()
+    one, other = (Compactor(store._mongo, store.database) for _ in range(2))
+    await one._holds_lease()  # the first to look leaves a free one behind
+    assert await one._holds_lease() and not await other._holds_lease() and await one._holds_lease()
+
+
 async def test_a_compactor_that_is_killed_leaves_everything_as_it_was(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,9 +22,12 @@ from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
 from services.analytics.store.figures import TooManyFacts
 from services.analytics.store.positions import PositionStore
+from shared.bodies import limited
+from shared.http_body import BodyLimits
 from shared.problem import Problem
 from shared.query import only
 
+BODY = BodyLimits(("application/json",), bytes=100_000, seconds=10.0)
 MOST_DIFFERENCES = 100
 BUSY_SECONDS = 5
 
@@ -85,7 +88,7 @@ class Verdicts:
 def checking_routes(
     answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, guard: type[APIRoute]
 ) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["kpis"], route_class=guard)
+    router = APIRouter(prefix="/v1", tags=["kpis"], route_class=limited(guard, BODY))
     recomputing = Recomputing(answers, log, bin_of, positions)
 
     @router.post("/recompute-check", responses={200: {"model": Checked}}, dependencies=[Depends(only(()))])

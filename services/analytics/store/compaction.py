@@ -98,7 +98,9 @@ class Compactor:
                 return 0
 
     async def _is_time(self) -> bool:
-        waiting = await self.database.segments.count_documents({"_id": {"$gt": ""}}, limit=ENOUGH_SEGMENTS)
+        with driver_errors():
+            some = {"_id": {"$gt": ""}}
+            waiting = await self.database.segments.count_documents(some, limit=ENOUGH_SEGMENTS)
         self._waited = self._waited + 1 if waiting else 0
         if waiting < ENOUGH_SEGMENTS and self._waited < LONGEST_WAIT:
             return False

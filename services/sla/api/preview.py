@@ -10,11 +10,11 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.sla.api.bodies import limited
 from services.sla.api.dry_run import DryRun, dry_view
 from services.sla.api.reading import Moment
 from services.sla.domain.following import follow
 from services.sla.domain.promise import Promises
+from shared.bodies import limited
 from shared.calendar import Calendar, CalendarError, NoWorkingTime
 from shared.clock import rfc3339
 from shared.events import (
