@@ -18,7 +18,7 @@ from services.analytics.api import exports
 from services.analytics.app import build
 from services.analytics.domain.feedback import Known, take
 from services.analytics.domain.tallies import FEEDBACK_FACTS
-from services.analytics.store.facts import document
+from services.analytics.store.documents import document
 from shared.mongo import Mongo
 from tests.support.analytics import NOON, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said

@@ -71,11 +71,15 @@ class CaseFact(Fact, frozen=True, kw_only=True):
 
 
 class Known(NamedTuple):
-    """What is stored about the cases of a batch, and about the feedback and joints that they touch."""
+    """What is stored about the cases of a batch, and about the feedback and joints that they touch.
+
+    `newest` is what `newest` has said of the batch, when it was asked already.
+    """
 
     cases: Mapping[UUID, CaseFact]
     feedback: Mapping[UUID, FeedbackFact]
     joints: Mapping[str, JointFact]
+    newest: Mapping[UUID, CaseFact] | None = None
 
 
 def newest(events: Sequence[CaseChanged], known: Mapping[UUID, CaseFact]) -> dict[UUID, CaseFact]:
@@ -118,7 +122,8 @@ def take(events: Sequence[CaseChanged], known: Known) -> Outcome:
     """Highest version wins; feedback that changes hands or category is counted anew."""
     outcome = Outcome()
     cases, said, parts = dict(known.cases), dict(known.feedback), list[Told]()
-    for identity, new in newest(events, known.cases).items():
+    latest = newest(events, known.cases) if known.newest is None else known.newest
+    for identity, new in latest.items():
         old = known.cases.get(identity)
         cases[identity] = new
         correct(outcome.rows, old, new)

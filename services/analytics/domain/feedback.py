@@ -135,6 +135,13 @@ def _said(event: FeedbackReceived, bin_of: BinOf) -> Said:
     )
 
 
+SAID_LABELS = (
+    "channel", "kind", "category", "product_model", "product_batch", "sku", "region", "tier", "supplier",
+    "severity", "touchpoint", "language", "source",
+)  # fmt: skip
+"""The labels that the customer's side gives."""
+
+
 def _labels(event: FeedbackReceived) -> dict[str, str]:
     return {
         "channel": event.channel,

@@ -61,7 +61,12 @@ def correct(changes: list[Row], old: Fact | None, new: Fact) -> None:
     """Add to `changes` what turns the count of `old` into that of `new`."""
     if old is None:
         changes.extend(rows(new))
-    elif old.m != new.m or old.d != new.d:
+    elif old.m == new.m:
+        if old.d != new.d:
+            moved = [measure for measure in new.m if measure.d is None]
+            changes.extend(Row(1, measure, new.d) for measure in moved)
+            changes.extend(Row(-1, measure, old.d) for measure in moved)
+    else:
         kept = [(row.measure, row.labels) for row in rows(old)]
         for row in rows(new):
             if (row.measure, row.labels) in kept:

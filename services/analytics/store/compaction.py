@@ -27,7 +27,7 @@ from services.analytics.store import voice
 from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
 from services.analytics.store.places import chunk_id, day_id
 from services.analytics.store.words import NewWords, Words
-from shared.errors import TransientError
+from shared.errors import TooSlow, TransientError
 from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
 
 log = structlog.get_logger("cqm.compaction")
@@ -36,6 +36,8 @@ LINES_AT_ONCE = 100_000
 DAYS_AT_ONCE = 40
 """Days of tallies in one transaction: each is some twenty documents, and MongoDB ends slow transactions."""
 CHUNK_LINES = 50_000
+SMALLEST_SHARE = 1 / 64
+"""Of what is done at once, where MongoDB is slow."""
 LEASE, LEASE_SECONDS = "compactor", 15
 ENOUGH_SEGMENTS = 24
 """Segments that queries read along without being slowed down; so many wait for company, but not for long."""
@@ -61,7 +63,7 @@ class Compactor:
     database: Database
 
     def __post_init__(self) -> None:
-        self._me, self._words, self._waited = uuid4().hex, Words(), 0
+        self._me, self._words, self._waited, self._share = uuid4().hex, Words(), 0, 1.0
 
     async def step(self) -> None:
         """Compact, when there is enough to do and the lease is held."""
@@ -79,7 +81,8 @@ class Compactor:
                 return 0
             await self._words.read(self.database.words, session)
             words = NewWords(self._words)
-            now, later = await asyncio.to_thread(_by_day, taken, words)
+            most = max(1, int(DAYS_AT_ONCE * self._share))
+            now, later = await asyncio.to_thread(_by_day, taken, words, most)
             said, unsaid = await asyncio.to_thread(_said, taken)
             await words.add(self.database.words, session)
             await self._add(now, session)
@@ -91,11 +94,20 @@ class Compactor:
             return len(taken)
 
         async with self.mongo.session() as session:
-            try:
-                return await transaction(session, body)
-            except (DuplicateKeyError, BulkWriteError) as error:
-                log.warning("compaction_met_another", error=type(error).__name__)
-                return 0
+            while True:
+                try:
+                    taken = await transaction(session, body)
+                except TooSlow:
+                    if self._share <= SMALLEST_SHARE:
+                        raise
+                    self._share /= 2  # a transaction of this size would be ended again
+                    log.warning("compaction_too_slow", share=self._share)
+                except (DuplicateKeyError, BulkWriteError) as error:
+                    log.warning("compaction_met_another", error=type(error).__name__)
+                    return 0
+                else:
+                    self._share = min(1.0, self._share * 1.2)
+                    return taken
 
     async def _is_time(self) -> bool:
         with driver_errors():
@@ -127,7 +139,7 @@ class Compactor:
         ):
             taken.append(segment)
             lines += sum(share["n"] for share in segment["t"].values())
-            if lines >= LINES_AT_ONCE:
+            if lines >= LINES_AT_ONCE * self._share:
                 break
         return taken
 
@@ -156,8 +168,10 @@ def unpacked(share: Packed, tally: Tally, words: NewWords) -> Table:
     return table
 
 
-def _by_day(segments: Sequence[Document], words: NewWords) -> tuple[dict[Place, Table], dict[str, Table]]:
-    """The lines of segments by the day they count in; those of too many days are left over."""
+def _by_day(
+    segments: Sequence[Document], words: NewWords, most: int
+) -> tuple[dict[Place, Table], dict[str, Table]]:
+    """The lines of segments by the day they count in; those of more than `most` days are left over."""
     now: dict[Place, Table] = {}
     later: dict[str, Table] = {}
     for name, tally in TALLIES.items():
@@ -166,7 +180,7 @@ def _by_day(segments: Sequence[Document], words: NewWords) -> tuple[dict[Place, 
             continue
         table = netted(concatenated(shares))
         days = table.at // DAY
-        chosen = np.unique(days)[: max(0, DAYS_AT_ONCE - len(now))]
+        chosen = np.unique(days)[: max(0, most - len(now))]
         for day in chosen.tolist():
             now[Place(name, day)] = table.take(days == day)
         left = table.take(~np.isin(days, chosen))

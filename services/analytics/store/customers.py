@@ -30,6 +30,7 @@ from services.analytics.domain.customers import (
 )
 from services.analytics.domain.feedback import FeedbackFact
 from services.analytics.domain.tallies import ACTIVITY_FACTS, CASE_FACTS, FEEDBACK_FACTS
+from services.analytics.store.documents import fact_of
 from services.analytics.store.snapshots import snapshot
 from shared.mongo import Database, Document, Session, ensure_indexes
 
@@ -64,7 +65,7 @@ class Source:
 
 
 def _said(document: Document, seen: Seen) -> Entry:
-    fact = msgspec.convert(document, FeedbackFact)
+    fact = fact_of(document, FeedbackFact)
     said, links = fact.said, fact.links.items()
     assert said is not None, "the index has no others"
     cases = [str(UUID(case)) for case, link in links if seen is None or link.department in seen]
@@ -76,7 +77,7 @@ def _said(document: Document, seen: Seen) -> Entry:
 
 
 def _done(document: Document, seen: Seen) -> Entry:
-    fact = msgspec.convert(document, ActivityFact)
+    fact = fact_of(document, ActivityFact)
     return DoneEntry(
         id=str(fact.id), at=fact.at, kind=fact.kind, quantity=fact.quantity, external_id=fact.external_id,
         labels={
@@ -88,7 +89,7 @@ def _done(document: Document, seen: Seen) -> Entry:
 
 
 def _case(document: Document, seen: Seen) -> Entry:
-    fact = msgspec.convert(document, CaseFact)
+    fact = fact_of(document, CaseFact)
     state = fact.state
     assert state is not None, "the index has no others"
     return CaseEntry(

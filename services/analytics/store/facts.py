@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 from pymongo import IndexModel, ReplaceOne, UpdateOne
 from pymongo.errors import CollectionInvalid, OperationFailure
@@ -35,6 +34,7 @@ from services.analytics.domain.tallies import (
     VOICE,
 )
 from services.analytics.domain.targets import TargetFact
+from services.analytics.store.documents import document, fact_of
 from services.analytics.store.evidence import BY_TIME
 from services.analytics.store.packed import columns
 from shared.events import (
@@ -50,8 +50,6 @@ from shared.handler import Batch
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
 
 F = TypeVar("F", bound=Fact)
-NATIVE = (datetime, UUID)
-"""Values that BSON has types of its own for."""
 _NAMESPACE_EXISTS = 48
 COUNTED = TALLIES | {VOICE.name: VOICE}
 PACKED = ("days", "chunks")
@@ -125,13 +123,14 @@ class FactStore:
         stored = await self._cases({event.case.id for event in events}, session)
         wanted: set[UUID] = set()
         parts: set[str] = set()
-        for identity, new in cases.newest(events, stored).items():
+        newest = cases.newest(events, stored)
+        for identity, new in newest.items():
             old = stored.get(identity)
             wanted |= cases.touched(old, new)
             parts |= {told.joint for told in cases.told(old, new)}
         found = await self._find(FEEDBACK_FACTS, wanted, FeedbackFact, session)
         joints = await self._joints(parts, session)
-        return cases.Known(stored, {fact.id: fact for fact in found}, joints)
+        return cases.Known(stored, {fact.id: fact for fact in found}, joints, newest)
 
     async def load_targets(self, batch: Batch[Event], session: Session) -> targets.Known:
         events = [received.event for received in batch.records]
@@ -175,13 +174,7 @@ class FactStore:
         if not wanted:
             return []
         found = self.database[collection].find({"_id": {"$in": wanted}}, session=session)
-        return [msgspec.convert(one, kind) for one in await found.to_list(None)]
-
-
-def document(fact: Fact) -> Document:
-    """A fact as MongoDB keeps it."""
-    built: Document = msgspec.to_builtins(fact, builtin_types=NATIVE)
-    return built
+        return [fact_of(one, kind) for one in await found.to_list(None)]
 
 
 def shares(rows: Iterable[Row]) -> Document:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-import msgspec
-
 from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import SLOT, Counted, Question, Source
 from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
 from services.analytics.domain.tallies import CASE_FACTS, TALLIES
+from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
 from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_numbers
 from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
@@ -93,7 +92,7 @@ class FigureStore:
             found = await self._database[CASE_FACTS].find(query).to_list(self.facts_per_answer + 1)
         if len(found) > self.facts_per_answer:
             raise TooManyFacts
-        return [msgspec.convert(one, CaseFact) for one in found]
+        return [fact_of(one, CaseFact) for one in found]
 
     async def _sums(
         self,

