@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from services.analytics.store import compaction
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
+from shared.errors import TooSlow
 from shared.events import ActivityRecorded, CaseChanged, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Handler, Partition, Received
 from shared.mongo import Database, Mongo, transaction
@@ -34,7 +34,6 @@ from tests.support import naive_kpis
 from tests.support.analytics import NOON
 from tests.support.analytics import feedback as said
 from tests.support.servers import Servers
-from tests.support.spine import eventually
 from tests.unit.test_analytics_rollups import batches_of, bin_of, worlds
 
 FEW = settings(
@@ -189,13 +188,6 @@ async def test_every_figure_equals_a_recount_of_the_facts(
         )
 
 
-async def test_one_compactor_at_a_time_has_the_lease(store: Store) -> None:
-    await store.empty()
-    one, other = (Compactor(store._mongo, store.database) for _ in range(2))
-    await one._holds_lease()  # the first to look leaves a free one behind
-    assert await one._holds_lease() and not await other._holds_lease() and await one._holds_lease()
-
-
 async def test_a_compactor_that_is_killed_leaves_everything_as_it_was(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,21 +222,36 @@ async def test_one_replica_compacts_at_a_time_and_another_when_it_is_gone(store:
     assert await other._holds_lease() and not await mine._holds_lease()
 
 
-async def test_segments_are_compacted_in_the_background(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_segments_are_compacted_step_by_step(store: Store) -> None:
+    """A few segments wait for company, but not for long."""
     await store.empty()
-    monkeypatch.setattr(compaction, "PAUSE_SECONDS", 0.01)
     await store.hear([said(("b", n), at=NOON) for n in range(5)])
-    working = asyncio.create_task(store.compactor.run())
-    try:
-        await eventually(lambda: _none(store.database.segments), what="no segment left")
-        assert not working.done()
-    finally:
-        working.cancel()
+    for _ in range(compaction.LONGEST_WAIT + 1):
+        await store.compactor.step()
+    assert await store.database.segments.find_one({}) is None
     asked = question("feedback_volume", (), "all", "UTC")
     assert list((await series(store, asked)).values()) == [(5, 5)]
 
 
-async def _none(collection: Any) -> bool:
-    return await collection.find_one({}) is None
+async def test_a_compaction_that_takes_too_long_is_tried_smaller(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    for n in range(4):
+        await store.hear([said(("slow", n, i), at=NOON + timedelta(days=n)) for i in range(3)])
+    taken: list[int] = []
+    whole = Compactor._take
+
+    async def at_most_one(self: Compactor, session: Any) -> list[Any]:
+        some = await whole(self, session)
+        taken.append(len(some))
+        if len(some) > 1:
+            raise TooSlow("as MongoDB ends a transaction that grew too old")
+        return some
+
+    monkeypatch.setattr(compaction, "LINES_AT_ONCE", 12)
+    monkeypatch.setattr(Compactor, "_take", at_most_one)
+    while await store.compactor.compact():
+        pass
+    assert max(taken[:2]) > 1 and min(taken) <= 1
+    assert await store.database.segments.find_one({}) is None
