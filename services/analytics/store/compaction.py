@@ -27,6 +27,7 @@ from services.analytics.store import voice
 from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
 from services.analytics.store.places import chunk_id, day_id
 from services.analytics.store.words import NewWords, Words
+from shared.crash import crash_point
 from shared.errors import TooSlow, TransientError
 from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
 
@@ -91,6 +92,7 @@ class Compactor:
             if later or unsaid:
                 writes.append(InsertOne(_segment(later, unsaid, words)))
             await self.database.segments.bulk_write(writes, ordered=False, session=session)
+            crash_point(LEASE, "in_transaction")
             return len(taken)
 
         async with self.mongo.session() as session:
@@ -106,6 +108,7 @@ class Compactor:
                     log.warning("compaction_met_another", error=type(error).__name__)
                     return 0
                 else:
+                    crash_point(LEASE, "committed")
                     self._share = min(1.0, self._share * 1.2)
                     return taken
 
