@@ -76,7 +76,13 @@ class Compactor:
     async def compact(self) -> int:
         """Compact what there is, up to a transaction's worth; how many segments were taken away."""
 
+        attempts = 0
+
         async def body(session: Session) -> int:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:  # ended by MongoDB for its length, most likely: it says so only now and then
+                self._share = max(SMALLEST_SHARE, self._share / 2)
             taken = await self._take(session)
             if not taken:
                 return 0
