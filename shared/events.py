@@ -276,6 +276,12 @@ class CaseLabels(Contract, frozen=True, kw_only=True):
     owner: str = ""
     region: str = ""
     tier: str = ""
+    severity: Severity | Literal[""] = ""
+    source: str = ""
+    language: Language | Literal[""] = ""
+    touchpoint: Touchpoint = ""
+    product: Product = field(default_factory=Product)
+    supplier_id: str = ""
 
 
 class TargetBreached(Event, frozen=True, kw_only=True):

@@ -24,9 +24,10 @@ from services.analytics.log import Log
 from services.analytics.settings import AnalyticsSettings
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore
+from services.sla.domain.said import labels_of
 from shared import problem
 from shared.auth import guarded
-from shared.events import ActivityRecorded, Event
+from shared.events import ActivityRecorded, Customer, Event, Product
 from shared.requests import Requests
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said
@@ -126,6 +127,28 @@ async def test_promises_and_answers_become_figures(analytics: Running, tag: str)
     assert mean["total"]["value"] == (sum(spans) + 18_000) / 5
 
 
+async def test_promises_are_counted_by_everything_that_their_case_is(analytics: Running, tag: str) -> None:
+    case = case_changed(
+        tag, department=tag, product=Product(model="M1", batch="B1", sku="A1"), supplier_id="S-1",
+        touchpoint="delivery", language="zh", source="shop", severity="high", owner="chen",
+        customer=Customer(region="Shanghai", tier="gold"),
+    ).case  # fmt: skip
+    told = labels_of(case)
+    await send(
+        analytics, finished((tag, 1), labels=told), finished((tag, 2), target="resolution", labels=told)
+    )
+    await shows(analytics, "sla_attainment", 2, filter=f"department:{tag}")
+    expected = {
+        "product_model": "M1", "product_batch": "B1", "sku": "A1", "supplier": "S-1", "severity": "high",
+        "touchpoint": "delivery", "language": "zh", "source": "shop", "region": "Shanghai", "tier": "gold",
+        "owner": "chen", "priority": "P3", "kind": "complaint", "channel": "web", "category": "",
+    }  # fmt: skip
+    for name, n in (("sla_attainment", 2), ("first_response_time", 1), ("resolution_time", 1)):
+        for dimension, value in expected.items():
+            figure = await ask(analytics, name, by=dimension, filter=f"department:{tag}", **MAY)
+            assert by_key(figure, dimension) == {value: n}, (name, dimension)
+
+
 async def test_nps_and_csat_by_day_of_a_zone_are_the_same_from_rollups_and_from_facts(
     analytics: Running, tag: str
 ) -> None:
@@ -173,7 +196,8 @@ async def test_the_catalogue_names_every_kpi(analytics: Running) -> None:
 
 
 async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics: Running, tag: str) -> None:
-    await send(analytics, *(said((tag, n), source=tag) for n in range(3)))
+    lines = [said((tag, n), source=tag, at=NOON + timedelta(minutes=n)) for n in range(3)]
+    await send(analytics, *lines)
     await shows(analytics, "feedback_volume", 3, filter=f"source:{tag}")
     await compacted(analytics)
     service, app = analytics.service, FastAPI()

@@ -119,7 +119,7 @@ async def test_a_pareto_has_the_most_frequent_first_and_shares_that_add_up(analy
 @pytest.mark.parametrize(
     ("path", "given", "pointer", "said"),
     [
-        ("owners", {"filter": "sku:A"}, "?filter", ", ".join(COMMON)),
+        ("owners", {"filter": "colour:red"}, "?filter", ", ".join(COMMON)),
         ("owners", {"filter": "department"}, "?filter", "DIMENSION:VALUE"),
         ("departments", {"grain": "day"}, "?grain", "from, to, zone, filter"),
         ("departments", {"clock": "sun"}, "?clock", "'business' or 'wall'"),

@@ -71,8 +71,8 @@ def case_changed(
     return CaseChanged(id=an_id((name, version)), case=case, change=change)
 
 
-def labels(department: str = "service") -> CaseLabels:
-    return CaseLabels(department=department, priority="P3", kind="complaint", channel="web")
+def labels(department: str = "service", **given: Any) -> CaseLabels:
+    return CaseLabels(department=department, priority="P3", kind="complaint", channel="web", **given)
 
 
 def breached(name: object, *, due: datetime = NOON, epoch: int = 1, **given: Any) -> TargetBreached:

@@ -147,4 +147,12 @@ def _labels(labels: CaseLabels) -> dict[str, str]:
         "priority": labels.priority,
         "region": labels.region,
         "tier": labels.tier,
+        "severity": labels.severity,
+        "source": labels.source,
+        "language": labels.language,
+        "touchpoint": labels.touchpoint,
+        "product_model": labels.product.model,
+        "product_batch": labels.product.batch,
+        "sku": labels.product.sku,
+        "supplier": labels.supplier_id,
     }

@@ -21,6 +21,12 @@ def labels_of(case: Case, department: str = "") -> CaseLabels:
         owner=case.owner,
         region=case.customer.region,
         tier=case.customer.tier,
+        severity=case.severity,
+        source=case.source,
+        language=case.language,
+        touchpoint=case.touchpoint,
+        product=case.product,
+        supplier_id=case.supplier_id,
     )
 
 
