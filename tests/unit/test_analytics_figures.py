@@ -193,11 +193,30 @@ def test_a_rate_of_a_stock_divides_by_what_was_there_at_the_start_of_each_period
     assert (kept.numerator, kept.n) == (6, 9)
 
 
-def test_a_figure_is_provisional_until_its_days_have_passed() -> None:
-    asked = question("reopen_rate")
-    for days, provisional in ((30, True), (31, False)):
-        now = BEGIN + timedelta(days=days)
-        assert answer(asked, Counted([], {}), float, now, 99)[0].provisional is provisional
+WINDOWS = {
+    "first_contact_resolution": 7, "reopen_rate": 30, "response_rate": 30, "complaint_rate": 30,
+    "return_rate": 30, "repair_rate": 30, "repurchase_rate": 90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KPIS)
+def test_a_figure_is_provisional_until_its_days_have_passed(name: str) -> None:
+    kpi, days = KPIS[name], WINDOWS.get(name, 0)
+    assert kpi.window == timedelta(days=days) and kpi.document().get("provisional_days", 0) == days
+    if not days:
+        assert "Provisional" not in kpi.definition["en"] and "暂定" not in kpi.definition["zh"]
+        assert not total(question(name)).provisional
+        return
+    assert f"rovisional until {days} days" in kpi.definition["en"]
+    assert f"满 {days} 天前为暂定值" in kpi.definition["zh"]
+    asked = question(name, days=3, grain="day")
+    for passed, still in ((0, 3), (days + 1, 2), (days + 2, 1), (days + 3, 0)):
+        now = BEGIN + timedelta(days=passed)
+        whole, series = answer(asked, Counted([], {}), float, now, 99)
+        assert [point.provisional for point in series[0].points] == [False] * (3 - still) + [True] * still
+        assert whole.provisional is bool(still), "a total is done when its last day is"
+    almost = BEGIN + timedelta(days=days + 3) - timedelta(seconds=1)
+    assert answer(asked, Counted([], {}), float, almost, 99)[0].provisional
 
 
 def test_nps_is_promoters_less_detractors_in_points() -> None:

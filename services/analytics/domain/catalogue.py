@@ -29,8 +29,8 @@ Weights = Mapping[str, int]
 
 STATISTICS: tuple[Statistic, ...] = ("p50", "p90", "p95", "p99", "mean")
 CLOCKS: tuple[SpanClock, ...] = ("business", "wall")
-RETURNED_WITHIN = timedelta(days=30)
-"""Most of what comes back has come back by then; a cohort that is younger is not done yet."""
+RIPE_AFTER = timedelta(days=30)
+"""By then most complaints have come, and most of what comes back; a younger cohort is not ripe."""
 ALL = ("",)
 OPENING = "opening"
 """Stands among counters for the stock at the start of the period."""
@@ -173,7 +173,7 @@ def _promised() -> list[Kpi]:
 
 def _of_business() -> list[Kpi]:
     active = {"customers.joined": 1, "customers.lost": -1}
-    units, young = {"units.shipped": 1}, RETURNED_WITHIN
+    units, young = {"units.shipped": 1}, RIPE_AFTER
     return [
         Kpi(
             "response_rate", "ratio", "higher", BUSINESS, {"surveys.answered": 1}, {"surveys.sent": 1},
@@ -181,7 +181,7 @@ def _of_business() -> list[Kpi]:
         ),
         Kpi(
             "complaint_rate", "per_thousand", "lower", BUSINESS, {"orders.complaints": 1}, {"orders.n": 1},
-            Fraction(1000),
+            Fraction(1000), window=young,
         ),
         Kpi("return_rate", "ratio", "lower", BUSINESS, {"units.returned": 1}, units, window=young),
         Kpi("repair_rate", "ratio", "lower", BUSINESS, {"units.repaired": 1}, units, window=young),

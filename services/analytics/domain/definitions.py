@@ -146,8 +146,10 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
     ),
     "complaint_rate": _texts(
         "Complaints per 1,000 orders, by the date of the order. A complaint counts at the date of the order "
-        "that it names; where it names none, or one that is not known (yet), at its own.",
-        "每千笔订单的投诉数，按订单日期计。投诉归于其所指订单的日期；未指明订单或订单尚不可知时归于投诉本身的日期。",
+        "that it names; where it names none, or one that is not known (yet), at its own. "
+        "Provisional until 30 days have passed.",
+        "每千笔订单的投诉数，按订单日期计。投诉归于其所指订单的日期；未指明订单或订单尚不可知时归于投诉本身的日期。"
+        "满 30 天前为暂定值。",
     ),
     "return_rate": _texts(
         "Units returned / units shipped, by the date of shipment. A return belongs to the last shipment "
@@ -157,8 +159,9 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
         "否则同一客户同一 SKU 在其之前的最后一次发货。满 30 天前为暂定值。",
     ),
     "repair_rate": _texts(
-        "Units repaired / units shipped, by the date of shipment, as for return_rate.",
-        "维修件数 / 发货件数，按发货日期计，归属规则同 return_rate。",
+        "Units repaired / units shipped, by the date of shipment, as for return_rate. "
+        "Provisional until 30 days have passed.",
+        "维修件数 / 发货件数，按发货日期计，归属规则同 return_rate。满 30 天前为暂定值。",
     ),
     "churn_rate": _texts(
         "Customers lost in the period / customers active at its start. Active is who signed up or renewed "
