@@ -96,7 +96,8 @@ def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
     zone = _zone(given.zone) if given.zone is not None else default_zone
     for name, value in (("stat", given.stat), ("clock", given.clock)):
         if value is not None and not kpi.statistics:
-            raise refuse(name, f"{kpi.name} is not a time: it has no {name}")
+            times = ", ".join(one.name for one in KPIS.values() if one.statistics)
+            raise refuse(name, f"{kpi.name} is not a time: it has no {name}; times are {times}")
     if given.stat is not None and given.stat not in kpi.statistics:
         raise refuse("stat", f"allowed: {', '.join(kpi.statistics)}")
     if given.clock is not None and given.clock not in kpi.clocks:
@@ -105,7 +106,8 @@ def asked(kpi: Kpi, given: Parameters, default_zone: ZoneInfo) -> Asked:
     for part, wanted in (("target", given.target), ("scale", given.scale)):
         if wanted is not None:
             if part != kpi.part:
-                raise refuse(part, f"{kpi.name} is not counted by {part}")
+                allowed = ", ".join(one.name for one in KPIS.values() if one.part == part)
+                raise refuse(part, f"{kpi.name} is not counted by {part}; allowed with {allowed}")
             where[part] = tuple(value for value in where.get(part, (wanted,)) if value == wanted)
     return Asked(
         kpi=kpi,
@@ -195,6 +197,8 @@ def _filters(kpi: Kpi, given: list[str]) -> dict[str, tuple[str, ...]]:
         if not colon:
             raise refuse("filter", "must be DIMENSION:VALUE, such as department:logistics")
         _known(kpi, "filter", name)
+        if name == kpi.part and value not in kpi.parts:
+            raise refuse("filter", f"no {name} of {kpi.name}; allowed: {', '.join(kpi.parts)}")
         where[name] = (*where.get(name, ()), value)
     return where
 

@@ -149,7 +149,7 @@ class Reports:
         page = chosen[: given.limit]
         return Efficiency(
             by=by,
-            zone=given.zone or self.answers.zone.key,
+            zone=self.answers.zone.key if given.zone is None else given.zone,
             as_of=as_of,
             columns=[_heading(column, by, given) for column in EFFICIENCY],
             total={name: figures.total for name, figures in found.items()},
@@ -218,7 +218,7 @@ def _query(column: Column, by: str, given: EfficiencyParameters) -> dict[str, st
 
 def _period(given: PeriodParameters) -> dict[str, str | list[str]]:
     asked = {"from": given.from_, "to": given.to, "zone": given.zone, "filter": given.filter}
-    return {name: value for name, value in asked.items() if value}
+    return {name: value for name, value in asked.items() if value is not None and value != []}
 
 
 def _check_filters(filters: list[str]) -> None:
