@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ddsketch.mapping import LogarithmicMapping
@@ -11,12 +10,11 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
-from services.analytics.domain.periods import WEEKDAYS
 from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
 from services.analytics.generation import Current, Reading
 from services.analytics.log import Log
-from services.analytics.settings import AnalyticsSettings
+from services.analytics.settings import AnalyticsSettings, first_weekday
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.customers import CustomerStore
 from services.analytics.store.evidence import EvidenceStore
@@ -28,17 +26,11 @@ from shared import topics
 from shared.clock import Clock, SystemClock
 from shared.generations import Generations
 from shared.mongo import Database
-from shared.policy import load_policy
 from shared.service import Service, create_app
 from shared.watched_file import WatchedFile
 
 RELATIVE_ERROR = 0.01
 """Of percentiles. Bins that were stored with another one could not be read."""
-
-
-def first_weekday(folder: Path) -> int:
-    """On which weekday the policy's weeks start; nothing else of it is kept. Raises PolicyError."""
-    return WEEKDAYS.index(load_policy(folder).organisation.week_starts)
 
 
 async def looked(_: bool) -> None:
@@ -55,8 +47,9 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     sketch, zone = LogarithmicMapping(RELATIVE_ERROR), ZoneInfo(settings.reporting_zone)
     apart = f".g{settings.generation}" if settings.generation else ""
 
+    listen = listener(zone) if settings.voice else None
     for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key, listener(zone))),
+        (topics.FEEDBACK, handlers.on_feedback_received(facts, sketch.key, listen)),
         (topics.ACTIVITY, handlers.on_activity_recorded(facts)),
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),

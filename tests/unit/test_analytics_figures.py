@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,11 +13,15 @@ from ddsketch.mapping import LogarithmicMapping
 
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Counted, Point, Question, TooManyPoints, answer
-from services.analytics.domain.periods import Grain, TooManyPeriods, starts, week_of
+from services.analytics.domain.periods import WEEKDAYS, Grain, TooManyPeriods, starts, week_of
 from services.analytics.domain.recompute import Recount
 from services.analytics.domain.rows import Measure, Row, seconds_since_epoch
 from services.analytics.domain.spans import span
+from services.analytics.settings import first_weekday
 from services.analytics.store.figures import Plan, planned
+from shared.errors import SetupError
+from shared.policy import load_policy
+from shared.settings import DEMO_POLICY
 
 SKETCH = LogarithmicMapping(0.01)
 NEW_YORK = ZoneInfo("America/New_York")
@@ -129,6 +134,38 @@ def test_the_week_of_a_day_is_the_last_seven_days_that_began_on_the_first_weekda
         for first in range(7):
             start = week_of(day, first)
             assert start.weekday() == first and timedelta() <= day - start < timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"a.yaml": "organisation: {name: x, week_starts: sun}"}, 6),
+        ({"a.yaml": "departments: {}", "b.yml": "organisation:\n  week_starts: thu\n"}, 3),
+        ({"a.yaml": "organisation: {name: x}"}, 0),
+        ({"a.yaml": ""}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_policy_says_on_which_day_weeks_start(
+    tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert first_weekday(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["organisation: {week_starts: someday}", "a: [", "organisation: {week_starts: [mon]}", "\x00"],
+)
+def test_a_policy_that_says_no_weekday_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SetupError):
+        first_weekday(tmp_path)
+
+
+def test_the_demos_policy_is_read_as_it_is_loaded() -> None:
+    assert first_weekday(DEMO_POLICY) == WEEKDAYS.index(load_policy(DEMO_POLICY).organisation.week_starts)
 
 
 def test_the_first_period_is_cut_off_at_from() -> None:
