@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import build, main
+from deploy.commands import kpi
 from deploy.commands.addresses import find, folder_option
 from deploy.commands.terminal import USAGE, Failure, plain
 from deploy.commands.up import checked_policy, complaint_curl, replica_counts
@@ -170,3 +171,18 @@ def test_a_policy_check_names_file_and_line_and_ends_with_1(tmp_path: Path) -> N
 def test_the_demo_policy_has_no_errors() -> None:
     folder = Path(__file__).parents[2] / "deploy" / "policy" / "demo"
     assert runner.invoke(build(), ["policy", "check", str(folder)]).exit_code == 0
+
+
+def test_kpi_asks_with_every_parameter_of_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    async def ask(name: str, parameters: dict[str, object], _: object) -> object:
+        asked.update(parameters, name=name)
+        return {"name": name}
+
+    monkeypatch.setattr(kpi, "_ask", ask)
+    given = {"clock": "wall", "target": "resolution", "scale": "1-5", "stat": "p90", "grain": "week"}
+    options = [word for key, value in given.items() for word in (f"--{key}", value)]
+    done = runner.invoke(build(), ["kpi", "ces", *options, "--json"])
+    assert done.exit_code == 0, done.output
+    assert asked == given | {"name": "ces"}
