@@ -103,7 +103,7 @@ async def all_records(analytics: Running, name: str, **given: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-@pytest.mark.parametrize("where", [f"source:{TAG}", f"department:{TAG}"])
+@pytest.mark.parametrize("where", [f"source:{TAG}", f"department:{TAG}"], ids=["source", "department"])
 async def test_records_in_a_file_are_those_of_all_pages(analytics: Running, where: str, form: str) -> None:
     records = await all_records(analytics, "nps", filter=where)
     frame = await frame_of(analytics, "nps/records", form, filter=where)
