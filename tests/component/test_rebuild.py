@@ -17,7 +17,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from deploy.local.servers import running_servers
 from services.analytics.app import build
+from shared.admin import ensure_topics
 from shared.events import ActivityRecorded, Event
 from shared.generations import Generations, State
 from shared.mongo import Mongo
@@ -29,6 +31,16 @@ from tests.support.servers import Servers
 from tests.support.spine import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """Of these tests alone: a rebuild needs a whole log, and that of the others is emptied between modules."""
+    async with running_servers(tmp_path_factory.mktemp("whole")) as own:
+        await ensure_topics(own.kafka)
+        yield Servers("embedded (deploy/local)", own.kafka, own.mongo)
+
+
 KPIS = ("feedback_volume", "nps", "case_volume", "sla_attainment", "first_response_time", "repurchase_rate")
 
 
