@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Of these tests alone: a rebuild needs a whole log, and that of the others is emptied between modules."""
+    """Of these tests alone: a rebuild needs a whole log, and that of others is emptied between modules."""
     async with running_servers(tmp_path_factory.mktemp("whole")) as own:
         await ensure_topics(own.kafka)
         yield Servers("embedded (deploy/local)", own.kafka, own.mongo)
