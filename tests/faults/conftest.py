@@ -30,6 +30,8 @@ from tests.support.ring import Ring, running_ring
 from tests.support.saying import say
 from tests.support.witness import Witness, witnessing
 
+PATIENCE_SECONDS = 240.0
+"""Until a recovery counts as none. How long it took is reported, not judged: cores may be shared."""
 SEED = int(os.environ.get("CQM_FAULT_SEED", "7"))
 """What is sent again, whom it is sent to, who acts, and who is killed: the same for the same seed."""
 
@@ -56,7 +58,7 @@ class Run:
         self.began = time.monotonic()
         return under_load(self.cluster, rate, SEED)
 
-    async def recovered(self, what: str, within: float = 90.0) -> float:
+    async def recovered(self, what: str, within: float = PATIENCE_SECONDS) -> float:
         """Wait until every group has done what is there at this moment; the seconds it took are reported, not
         judged, for cores are shared."""
         took = await asyncio.gather(*(self.witness.recovery(*group, within=within) for group in GROUPS))
@@ -75,7 +77,7 @@ class Run:
                 await asyncio.sleep(0.1)
         await asyncio.sleep(SESSION_TIMEOUT + 1.0)
 
-    async def verdict(self, load: Load, *, within: float = 90.0) -> None:
+    async def verdict(self, load: Load, *, within: float = PATIENCE_SECONDS) -> None:
         """Waits for rest, drains everything, and fails with all that is not as promised."""
         seconds = time.monotonic() - self.began
         await self.cluster.all_ready()

@@ -13,7 +13,7 @@ from tests.faults.conftest import Run
 from tests.support.ring import Ring
 from tests.support.spine import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(900)]
 
 PAUSE_SECONDS = 45.0
 

@@ -18,7 +18,7 @@ from tests.support.figures import record
 from tests.support.own_process import own_process
 from tests.support.spine import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 COUNT = 200
 POINTS = ("in_transaction", "committed")
 
@@ -52,7 +52,7 @@ async def test_a_compactor_that_is_killed_counts_every_line_once(
                 figure = (await http.get("/v1/kpis/feedback_volume", params=asked)).json()
                 return bool(figure["total"]["n"] == 2 * COUNT and await segments.find_one({}) is None)
 
-            await eventually(counted, what="all counted and compacted", within=90)
+            await eventually(counted, what="all counted and compacted", within=240)
             for source in ("facts", "log"):
                 answer = await http.post("/v1/recompute-check/all", json={"from": source})
                 assert answer.json()["equal"] is True, answer.text[:1000]

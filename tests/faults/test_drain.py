@@ -13,7 +13,7 @@ from deploy.local.servers import Servers
 from tests.faults.conftest import Run
 from tests.support.spine import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 async def freeze(mongod: LocalMongod) -> None:

@@ -11,7 +11,7 @@ from tests.faults.conftest import Run
 from tests.support.ring import Ring
 from tests.support.spine import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 AWAY_SECONDS = 15.0
 

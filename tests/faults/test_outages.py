@@ -10,7 +10,7 @@ from deploy.local.part import Part
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 RESUME_SECONDS = 90.0
 """Until it counts as not coming back at all; how long it takes is reported, not judged: cores are shared."""

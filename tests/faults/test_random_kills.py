@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import SEED, Run
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 KILLING_SECONDS = 60.0
 STORM_SECONDS = 45.0

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import Run
 from tests.support.spine import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SERVICES = ("intake", "routing", "sla", "analytics")
 
