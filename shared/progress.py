@@ -58,6 +58,7 @@ class Watch:
             await self._observer.stop()
 
     async def _look_after(self, stream: Stream) -> None:
+        """A stream that has records in hand is slow, not stuck: a restart would undo what it has done."""
         await stream.commit()
         self.lag[stream.group] = lag = await self._lag(stream)
         now = self._clock.monotonic()
@@ -70,7 +71,7 @@ class Watch:
         if max(stream.lost().values(), default=0.0) > self._stuck_after:
             return await stream.restart()
         handled, since = self._progress[stream.group]
-        if handled != stream.handled or not lag or stream.problems():
+        if handled != stream.handled or not lag or stream.busy or stream.problems():
             self._progress[stream.group] = (stream.handled, now)
         elif now - since > self._stuck_after:
             self._progress[stream.group] = (stream.handled, now)

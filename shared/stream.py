@@ -111,6 +111,11 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return list(self.processor.exactly_once.positions)
 
     @property
+    def busy(self) -> bool:
+        """Whether it works on a poll, a tick or a claim at the moment."""
+        return self._busy.locked()
+
+    @property
     def positions(self) -> dict[Partition, Position]:
         """Where the fence of each held partition stands: it moves on with every record of the partition."""
         return dict(self.processor.exactly_once.positions)

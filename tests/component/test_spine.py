@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shared import ids
 from shared.errors import PermanentError, TransientError
+from shared.progress import EVERY_SECONDS
 from shared.topics import ASSIGNMENTS
 from tests.support.reading import dead_letters, read_topic
 from tests.support.servers import Servers
@@ -301,6 +302,27 @@ async def test_a_consumer_that_stops_delivering_is_restarted(servers: Servers, p
         await eventually(lambda: stored_is(rec, 1))
         assert service.streams[0].consumer is not consumer
         await eventually(lambda: not service.problems())
+
+
+async def test_a_stream_that_has_a_batch_in_hand_is_slow_and_not_restarted(
+    servers: Servers, prefix: str
+) -> None:
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic, stuck_after=0.2) as (service, rec),
+    ):
+        rec.holding, consumer, time = (
+            asyncio.Event(),
+            service.streams[0].consumer,
+            asyncio.get_running_loop().time,
+        )
+        await service.publisher.publish([record(feedback(1), topic.name)])
+        await eventually(lambda: service.streams[0].busy)
+        until = time() + 2 * EVERY_SECONDS + 0.3  # MongoDB ends a transaction after three
+        await eventually(lambda: time() > until, what="the watch has looked twice")
+        rec.holding.set()
+        await eventually(lambda: stored_is(rec, 1))
+        assert rec.calls == 1 and service.streams[0].consumer is consumer
 
 
 async def test_a_start_that_failed_is_made_again(servers: Servers, prefix: str) -> None:

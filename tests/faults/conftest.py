@@ -111,9 +111,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.extra_keyword_matches.add(name_of(item))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def fault_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Kafka and MongoDB as `cqm up` starts them."""
+    """Kafka and MongoDB as `cqm up` starts them, new for each file: whoever comes new reads a log from its
+    beginning, and imports leave hundreds of thousands of records there."""
     servers = await start_servers(tmp_path_factory.mktemp("servers"))
     await ensure_topics(servers.kafka)
     yield servers

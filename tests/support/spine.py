@@ -55,6 +55,8 @@ class Recorder:
     failing: dict[str, Callable[[], BaseException]] = field(default_factory=dict)
     calls: int = 0
     slow_over: int = 10**9
+    holding: asyncio.Event | None = None
+    """Where set: the batch in hand waits for it."""
 
     def handler(self) -> Handler[Batch[FeedbackReceived], set[UUID], list[dict[str, Any]]]:
         return Handler(self.load, self.decide, self.store)
@@ -62,7 +64,10 @@ class Recorder:
     async def load(self, batch: Batch[FeedbackReceived], session: Session) -> set[UUID]:
         wanted = [received.event.id for received in batch.records]
         found = self.collection.find({"_id": {"$in": wanted}}, {"_id": 1}, session=session)
-        return {document["_id"] async for document in found}
+        known = {document["_id"] async for document in found}
+        if self.holding is not None:
+            await self.holding.wait()
+        return known
 
     def decide(self, batch: Batch[FeedbackReceived], known: set[UUID]) -> Decision[list[dict[str, Any]]]:
         self.calls += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ from services.analytics.domain.catalogue import KPIS, Kpi
 from services.analytics.domain.figures import Counted, Point, Question, Series
 from services.analytics.domain.recompute import Recount
 from services.analytics.domain.replay import Replay
+from services.analytics.domain.rows import Row
 from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
 from services.analytics.store.figures import TooManyFacts
 from services.analytics.store.positions import PositionStore
 from shared.bodies import limited
+from shared.events import Event
 from shared.http_body import BodyLimits
 from shared.problem import Problem
 from shared.query import only
@@ -155,11 +158,18 @@ class Recomputing:
             following = await self.positions.following(session)
         ends = {partition: offset or 0 for partition, offset in following.items()}
         replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
+
+        def hear(events: Sequence[Event]) -> None:
+            by_tally = defaultdict[str, list[Row]](list)
+            for row in replay.hear(events):
+                by_tally[row.measure.k].append(row)
+            for recount in recounts:
+                for tally in recount.tallies:
+                    recount.add(by_tally[tally])
+
         async with aclosing(self.log.read(ends)) as log:
             async for events in log:
-                rows = await asyncio.to_thread(replay.hear, events)
-                for recount in recounts:
-                    recount.add(rows)
+                await asyncio.to_thread(hear, events)
                 if len(replay) > self.answers.figures.facts_per_answer:
                     raise TooManyFacts
         return [(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from services.analytics.domain.figures import Counted, Key, Question, Source
@@ -22,6 +22,11 @@ class Recount:
     def __post_init__(self) -> None:
         self._borders = self.question.borders
         self._sources = {source.tally: source for source in self.question.sources}
+
+    @property
+    def tallies(self) -> Collection[str]:
+        """Rows of others count for nothing here."""
+        return self._sources.keys()
 
     def add(self, rows: Iterable[Row]) -> None:
         for row in rows:

@@ -9,7 +9,10 @@ which are no terms. So counting can show what many say, and not who said it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import chain
+from types import ModuleType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -26,6 +29,8 @@ SEPARATOR = " "
 """Between the terms of a feedback; a term has letters only."""
 TURNS_WITHIN = 3
 """Words within which a negation turns a mood round: "not very good"."""
+MOST_REMEMBERED = 20_000
+"""Words that need not be looked up again: the most frequent ones, in some 5 MB."""
 _SHORTEST, _LONGEST = 3, 24
 _ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|(?<![\w.%+-])[\w.%+-]*@[\w.-]+", re.ASCII)
 _FIRST_HAN = "\u3400"
@@ -53,13 +58,6 @@ class Heard(NamedTuple):
     mood: str
 
 
-class Words(NamedTuple):
-    """All words of a text in their order, and those that are terms."""
-
-    every: list[str]
-    terms: list[str]
-
-
 Listen = Callable[[FeedbackReceived], Heard | None]
 
 
@@ -69,27 +67,25 @@ def listener(zone: ZoneInfo) -> Listen:
     def listen(event: FeedbackReceived) -> Heard | None:
         if event.language not in LANGUAGES or not (event.text or event.subject):
             return None
-        words = words_of(f"{event.subject}\n{event.text}"[:MOST_CHARACTERS])
-        terms = dict.fromkeys(words.terms)
-        for word in _hidden(event):
-            terms.pop(word, None)
+        text = Text(f"{event.subject}\n{event.text}"[:MOST_CHARACTERS])
+        hidden = _hidden(event)
+        terms = [term for term in text.terms() if term not in hidden]
         level = rating_level(event.rating)
-        mood = _MOOD_OF[level] if level else mood_of(words.every)
+        mood = _MOOD_OF[level] if level else mood_of(text.words())
         day = event.occurred_at.astimezone(zone).date().isoformat()
-        return Heard(day, SEPARATOR.join(list(terms)[:MOST_TERMS]), mood)
+        return Heard(day, SEPARATOR.join(terms[:MOST_TERMS]), mood)
 
     return listen
 
 
-def mood_of(words: list[str]) -> str:
+def mood_of(words: Sequence[str]) -> str:
     """By the words that carry one, turned round where a negation stands shortly before; none is neutral."""
     if _WEIGHT.keys().isdisjoint(words):
         return "neutral"
     whole = 0
-    for place, word in enumerate(words):
-        if weight := _WEIGHT.get(word):
-            turned = any(map(_turns_round, words[max(0, place - TURNS_WITHIN) : place]))
-            whole += -weight if turned else weight
+    for place in [place for place, word in enumerate(words) if word in _WEIGHT]:
+        turned = any(map(_turns_round, words[max(0, place - TURNS_WITHIN) : place]))
+        whole += -_WEIGHT[words[place]] if turned else _WEIGHT[words[place]]
     return "positive" if whole > 0 else "negative" if whole < 0 else "neutral"
 
 
@@ -97,39 +93,62 @@ def _turns_round(word: str) -> bool:
     return word in NEGATIONS or word.endswith("n't")
 
 
-def words_of(text: str) -> Words:
-    """In lower case. What joins letters with digits is a number or a name, and left out."""
-    text = text.lower().replace("\u2019", "'")
-    if "@" in text or "://" in text or "www." in text:
-        text = _ADDRESS.sub(" ", text)
-    words = Words([], [])
-    latin: list[str] = []
-    for run in _RUN.findall(text):
+class Text:
+    """What words a text has, in lower case.
+
+    No word has a blank in it: what stands between blanks is read by itself, and what comes again only once.
+    """
+
+    def __init__(self, text: str) -> None:
+        text = text.lower().replace("\u2019", "'")
+        if "@" in text or "://" in text or "www." in text:
+            text = _ADDRESS.sub(" ", text)
+        self._pieces = text.split()
+        self._read = {piece: _read(piece) for piece in dict.fromkeys(self._pieces)}
+
+    def words(self) -> list[str]:
+        """All of them in their order. What joins letters with digits is a number or a name, and left out."""
+        return list(chain.from_iterable(map(self._read.__getitem__, self._pieces)))
+
+    def terms(self) -> list[str]:
+        """Those that say something, each once."""
+        return list(filter(_is_term, dict.fromkeys(chain.from_iterable(self._read.values()))))
+
+
+def _read(piece: str) -> Sequence[str]:
+    """The words of a text without blanks; what is longer than a word is hardly said twice."""
+    return _remembered(piece) if len(piece) <= _LONGEST else _words(piece)
+
+
+def _words(piece: str) -> list[str]:
+    words: list[str] = []
+    for run in _RUN.findall(piece):
         if run[0] >= _FIRST_HAN:
-            _chinese(run, words)
+            words += _dictionary().cut(run, False)  # words that a model would guess might be names
         elif run.isalpha():
-            latin.append(run)
-            words.every.append(run)
+            words.append(run)
         elif not _DIGIT.search(run):
-            some = [word.removesuffix("'s") for word in _WORD.findall(run)]
-            latin += some
-            words.every.extend(some)
-    words.terms.extend(word for word in latin if word not in STOP and _fits(word))
+            words += [word.removesuffix("'s") for word in _WORD.findall(run)]
     return words
 
 
-def _fits(word: str) -> bool:
-    return _SHORTEST <= len(word) <= _LONGEST and "'" not in word
+_remembered = lru_cache(MOST_REMEMBERED)(_words)
 
 
-def _chinese(run: str, words: Words) -> None:
-    """By the dictionary alone: a model that guesses words would find names."""
+@lru_cache(MOST_REMEMBERED)
+def _is_term(word: str) -> bool:
+    if word in STOP:
+        return False
+    if word[0] < _FIRST_HAN:
+        return _SHORTEST <= len(word) <= _LONGEST and "'" not in word
+    return len(word) > 1 and all(kind not in _SAYS_LITTLE for _, kind in _dictionary().tag(word, False))
+
+
+@cache
+def _dictionary() -> ModuleType:
     import rjieba  # 34 MB, which those who never hear Chinese need not have
 
-    for word, kind in rjieba.tag(run, False):
-        words.every.append(word)
-        if len(word) > 1 and kind not in _SAYS_LITTLE and word not in STOP:
-            words.terms.append(word)
+    return rjieba
 
 
 def _hidden(event: FeedbackReceived) -> set[str]:

@@ -16,7 +16,7 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from services.analytics.domain.tallies import EVERYTHING, PROMISED
+from services.analytics.domain.tallies import EVERYTHING
 from shared.topics import ACTIVITY, CASES, FEEDBACK, SLA
 
 broker = KafkaBroker(os.environ["CQM_KAFKA"])
@@ -55,7 +55,7 @@ async def on_case(body: dict[str, Any]) -> None:
 @broker.subscriber(SLA.name, group_id="tutorial-analytics", auto_offset_reset="earliest")
 async def on_target(body: dict[str, Any]) -> None:
     at, counters = body.get("finished_at") or body["at"], {"met": int(body.get("verdict") == "met"), "n": 1}
-    await count("targets", body["id"], at, body.get("labels", {}), PROMISED, counters)
+    await count("targets", body["id"], at, body.get("labels", {}), EVERYTHING, counters)
 
 
 async def count(
