@@ -21,8 +21,8 @@ from shared.events import FeedbackReceived
 from shared.rating import rating_level
 
 LANGUAGES = ("en", "zh")
-MOST_CHARACTERS = 1_000
-"""Of a text that are read; few people say more, and none of them in one word."""
+MOST_CHARACTERS = 500
+"""Of a text that are read: by then most have as many terms as are counted."""
 MOST_TERMS = 32
 """Of one feedback, the first ones."""
 SEPARATOR = " "
@@ -38,8 +38,11 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
 _RUN = re.compile(f"[{_HAN}]+|[{_LATIN}0-9]+(?:[-_/.#+:'][{_LATIN}0-9]+)*")
 _WORD = re.compile(f"[{_LATIN}]+(?:'[{_LATIN}]+)?")
-_NO_WORD = re.compile(f"[^{_LATIN}{_HAN}]+")
+_LETTERS = re.compile(f"[{_LATIN}{_HAN}]+")
 _DIGIT = re.compile("[0-9]")
+_MARKS = frozenset("，。、；：？！…—～“”‘’（）《》【】「」·")
+_CHINESE = re.compile(f"[{_HAN}{''.join(sorted(_MARKS))}]+")
+"""Without anything that could be a part of a number or an address."""
 _SAYS_LITTLE = frozenset(kind for kinds in ("m mq q r rr rz u ul uj p c x t e y o w d f", "nr nrt nrfg nz")
                          for kind in kinds.split())  # fmt: skip
 """Kinds of Chinese words, as the dictionary has them: numbers, pronouns, particles, ..., names of people."""
@@ -104,11 +107,13 @@ class Text:
         if "@" in text or "://" in text or "www." in text:
             text = _ADDRESS.sub(" ", text)
         self._pieces = text.split()
-        self._read = {piece: _read(piece) for piece in dict.fromkeys(self._pieces)}
+        once = dict.fromkeys(self._pieces)
+        self._read = dict(zip(once, map(_remembered if text.isascii() else _read, once), strict=True))
 
     def words(self) -> list[str]:
         """All of them in their order. What joins letters with digits is a number or a name, and left out."""
-        return list(chain.from_iterable(map(self._read.__getitem__, self._pieces)))
+        words = chain.from_iterable(map(self._read.__getitem__, self._pieces))
+        return [word for word in words if word not in _MARKS]
 
     def terms(self) -> list[str]:
         """Those that say something, each once."""
@@ -116,7 +121,10 @@ class Text:
 
 
 def _read(piece: str) -> Sequence[str]:
-    """The words of a text without blanks; what is longer than a word is hardly said twice."""
+    """What has no blanks in it is a word in Latin letters, and a sentence, hardly said twice, in Chinese."""
+    if _CHINESE.fullmatch(piece):
+        words: list[str] = _dictionary().cut(piece, False)  # words that a model would guess might be names
+        return words
     return _remembered(piece) if len(piece) <= _LONGEST else _words(piece)
 
 
@@ -124,7 +132,7 @@ def _words(piece: str) -> list[str]:
     words: list[str] = []
     for run in _RUN.findall(piece):
         if run[0] >= _FIRST_HAN:
-            words += _dictionary().cut(run, False)  # words that a model would guess might be names
+            words += _dictionary().cut(run, False)
         elif run.isalpha():
             words.append(run)
         elif not _DIGIT.search(run):
@@ -154,11 +162,11 @@ def _dictionary() -> ModuleType:
 def _hidden(event: FeedbackReceived) -> set[str]:
     """Words of what the sender said about who they are; of a Chinese name also parts, as people call them."""
     personal = event.customer.personal
-    given = [event.customer.id, event.order_id, event.external_id]
-    if personal is not None:
-        given += [personal.name, personal.email]
-    hidden = {part for one in given if one for part in _NO_WORD.split(one.lower())}
-    if personal is not None and len(personal.name) <= _LONGEST and not personal.name.isascii():
-        name = personal.name
+    given = f"{event.customer.id} {event.order_id} {event.external_id}"
+    if personal is None:
+        return set(_LETTERS.findall(given.lower()))
+    name = personal.name
+    hidden = set(_LETTERS.findall(f"{given} {name} {personal.email}".lower()))
+    if len(name) <= _LONGEST and not name.isascii():
         hidden |= {name[at:end] for at in range(len(name)) for end in range(at + 2, len(name) + 1)}
     return hidden

@@ -132,27 +132,41 @@ def packed(lines: Mapping[Line, int]) -> Packed:
 def divided(lines: Mapping[Line, int]) -> tuple[dict[Place, Cell], dict[Line, int]]:
     """The cells that lines count in, and lines that are left for the next time, when there are too many."""
     cells: defaultdict[Place, Cell] = defaultdict(Cell)
-    left = {}
-    for line in sorted(lines):
-        places = _places(line)
+    left: dict[Line, int] = {}
+    for finest, some in sorted(_by_finest(lines).items()):
+        places = _places(finest)
         if len(cells) >= CELLS_AT_ONCE and any(place not in cells for place in places):
-            left[line] = lines[line]
+            left |= some
             continue
+        counted = _counted(some)
         for place in places:
-            _count(cells[place], line, lines[line])
+            cells[place].add(counted)
     return dict(cells), left
 
 
-def _places(line: Line) -> list[Place]:
-    """All cells that a line counts in."""
-    divisions = product((line.category, EVERY), (line.department, EVERY))
-    return [Place(line.day, line.language, category, department) for category, department in divisions]
+def _by_finest(lines: Mapping[Line, int]) -> dict[Place, dict[Line, int]]:
+    """Lines by the smallest cell that they count in: they are counted there, and cells are summed."""
+    found: defaultdict[Place, dict[Line, int]] = defaultdict(dict)
+    for line, weight in lines.items():
+        found[Place(line.day, line.language, line.category, line.department)][line] = weight
+    return found
 
 
-def _count(cell: Cell, line: Line, weight: int) -> None:
-    cell.moods[line.mood] += weight
-    for term in line.terms.split(SEPARATOR) if line.terms else ():
-        cell.terms[term] += weight
+def _places(finest: Place) -> list[Place]:
+    """All cells that what counts in the smallest one counts in."""
+    divisions = product((finest.category, EVERY), (finest.department, EVERY))
+    return [finest._replace(category=category, department=department) for category, department in divisions]
+
+
+def _counted(lines: Mapping[Line, int]) -> Cell:
+    cell = Cell()
+    # nearly all count once: their terms are counted all together, which is ten times faster
+    cell.terms.update(SEPARATOR.join([line.terms for line, weight in lines.items() if weight == 1]).split())
+    for line, weight in lines.items():
+        cell.moods[line.mood] += weight
+        for term in line.terms.split() if weight != 1 else ():
+            cell.terms[term] += weight
+    return cell
 
 
 async def save(cells: Mapping[Place, Cell], collection: MongoCollection, session: Session) -> None:
@@ -202,8 +216,9 @@ class VoiceStore:
                 {"_id": {"$gt": ""}}, {f"t.{VOICE.name}": 1}, session=session
             )
             lines = lines_of([one async for one in pending])
-        for line, weight in lines.items():
-            for place in _places(line):
+        for finest, some in _by_finest(lines).items():
+            counted = _counted(some)
+            for place in _places(finest):
                 if place in of:
-                    _count(of[place], line, weight)
+                    of[place].add(counted)
         return found
