@@ -22,7 +22,7 @@ from services.analytics.domain.recompute import Recount
 from services.analytics.domain.rows import Fact, rows
 from services.analytics.domain.tallies import COLLECTIONS
 from services.analytics.domain.voice import listener
-from services.analytics.store import compaction
+from services.analytics.store import compaction, summing
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
@@ -139,7 +139,7 @@ async def test_any_history_ends_in_the_figures_of_pandas(
 ) -> None:
     await store.empty()
     monkeypatch.setattr(compaction, "DAYS_AT_ONCE", data.draw(st.sampled_from([1, 3, 40])))
-    monkeypatch.setattr(compaction, "CHUNK_LINES", data.draw(st.sampled_from([2, 50_000])))
+    monkeypatch.setattr(summing, "CHUNK_LINES", data.draw(st.sampled_from([2, 50_000])))
     for batch in batches_of(events, data):
         await store.hear(batch)
         if data.draw(st.booleans()):
@@ -199,11 +199,14 @@ async def test_a_compactor_that_is_killed_leaves_everything_as_it_was(
     class Killed(BaseException):
         pass
 
-    async def killed(*_: Any) -> None:
+    whole = Compactor._write
+
+    async def killed(self: Compactor, work: Any, session: Any) -> None:
+        await whole(self, work, session)
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(Compactor, "_add", killed)
+        patched.setattr(Compactor, "_write", killed)
         with pytest.raises(Killed):
             await store.compactor.compact()
     assert await store.database.segments.count_documents({}) == 1
@@ -240,18 +243,54 @@ async def test_a_compaction_that_takes_too_long_is_tried_smaller(
     for n in range(4):
         await store.hear([said(("slow", n, i), at=NOON + timedelta(days=n)) for i in range(3)])
     taken: list[int] = []
-    whole = Compactor._take
+    whole = Compactor._write
 
-    async def at_most_one(self: Compactor, session: Any) -> list[Any]:
-        some = await whole(self, session)
-        taken.append(len(some))
-        if len(some) > 1:
+    async def at_most_one(self: Compactor, work: Any, session: Any) -> None:
+        taken.append(len(work.taken))
+        if len(work.taken) > 1:
             raise TooSlow("as MongoDB ends a transaction that grew too old")
-        return some
+        await whole(self, work, session)
 
     monkeypatch.setattr(compaction, "LINES_AT_ONCE", 12)
-    monkeypatch.setattr(Compactor, "_take", at_most_one)
+    monkeypatch.setattr(Compactor, "_write", at_most_one)
     while await store.compactor.compact():
         pass
     assert max(taken[:2]) > 1 and min(taken) <= 1
     assert await store.database.segments.find_one({}) is None
+
+
+async def test_whoever_was_overtaken_while_it_summed_writes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.hear([said(("o", n), at=NOON + timedelta(hours=n)) for n in range(30)])
+    mine, other = (Compactor(store._mongo, store.database) for _ in range(2))
+    whole = Compactor._prepared
+
+    async def slowly(self: Compactor) -> Any:
+        work = await whole(self)
+        if self is mine:
+            assert await other.compact() == 1
+        return work
+
+    monkeypatch.setattr(Compactor, "_prepared", slowly)
+    assert await mine.compact() == 0
+    assert await store.database.segments.find_one({}) is None
+    asked = question("feedback_volume", (), "all", "UTC")
+    assert list((await series(store, asked)).values()) == [(30, 30)]
+
+
+async def test_after_a_compaction_it_rests_unless_a_crowd_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    monkeypatch.setattr(compaction, "ENOUGH_SEGMENTS", 1)
+    monkeypatch.setattr(compaction, "CROWD_OF_SEGMENTS", 3)
+    monkeypatch.setattr(compaction, "RESTS", 1e6)
+
+    async def waiting_after(name: str) -> int:
+        await store.hear([said((name, 1), at=NOON)])
+        await store.compactor.step()
+        return int(await store.database.segments.count_documents({}))
+
+    assert [await waiting_after(name) for name in "abcd"] == [0, 1, 2, 0]

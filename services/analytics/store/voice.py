@@ -23,7 +23,7 @@ from services.analytics.domain.voice import SEPARATOR
 from services.analytics.store.packed import WEIGHT, Packed, columns, pack_numbers, unpack, unpack_numbers
 from services.analytics.store.snapshots import snapshot
 from shared.mongo import Collection as MongoCollection
-from shared.mongo import Database, Document, Session
+from shared.mongo import Database, Document, driver_errors
 
 MOST_TERMS, KEPT_TERMS = 2_000, 1_000
 CELLS_AT_ONCE = 1_500
@@ -169,11 +169,12 @@ def _counted(lines: Mapping[Line, int]) -> Cell:
     return cell
 
 
-async def save(cells: Mapping[Place, Cell], collection: MongoCollection, session: Session) -> None:
-    """Add cells to what is stored."""
+async def summed(cells: Mapping[Place, Cell], collection: MongoCollection) -> list[Any]:
+    """What is to be written so that the cells are added to what is stored."""
     ids = {place.id: cell for place, cell in cells.items()}
-    async for document in collection.find({"_id": {"$in": list(ids)}}, session=session):
-        ids[document["_id"]].add(Cell.unpack(document))
+    with driver_errors():
+        async for document in collection.find({"_id": {"$in": list(ids)}}):
+            ids[document["_id"]].add(Cell.unpack(document))
     writes: list[Any] = []
     for identity, cell in ids.items():
         cell.bounded()
@@ -181,8 +182,7 @@ async def save(cells: Mapping[Place, Cell], collection: MongoCollection, session
             writes.append(ReplaceOne({"_id": identity}, cell.pack(identity), upsert=True))
         else:
             writes.append(DeleteOne({"_id": identity}))
-    if writes:
-        await collection.bulk_write(writes, ordered=False, session=session)
+    return writes
 
 
 class VoiceStore:

@@ -22,7 +22,7 @@ class Words:
         self._of: dict[str, list[str]] = {}
         self._codes: dict[str, dict[str, int]] = {}
 
-    async def read(self, collection: Collection, session: Session) -> None:
+    async def read(self, collection: Collection, session: Session | None = None) -> None:
         """Learn what has been added since; costs one small query when nothing was."""
         tails = [
             {"_id": {"$gte": _id(name, len(self.words(name)) // BUCKET), "$lt": _id(name, None)}}

@@ -1,0 +1,111 @@
+"""What a compaction sums up, in numpy and without a database: lines of segments to days, chunks and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from pymongo import InsertOne, ReplaceOne
+
+from services.analytics.domain.figures import SLOT
+from services.analytics.domain.rows import DAY
+from services.analytics.domain.tallies import TALLIES, VOICE, Tally
+from services.analytics.store import voice
+from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
+from services.analytics.store.places import chunk_id, day_id
+from services.analytics.store.words import NewWords
+from shared.mongo import Document
+
+CHUNK_LINES = 50_000
+
+
+class Place(NamedTuple):
+    """The UTC day of a tally."""
+
+    tally: str
+    day: int
+
+
+def unpacked(share: Packed, tally: Tally, words: NewWords) -> Table:
+    """A segment's share of one tally, with the codes of all."""
+    table = unpack(share, 0, tally.dimensions, (*tally.counters, *tally.spans, WEIGHT), tally.spans)
+    for name, codes in table.codes.items():
+        table.codes[name] = words.coded(name, share["k"][name])[codes]
+    return table
+
+
+def by_day(
+    segments: Sequence[Document], words: NewWords, most: int
+) -> tuple[dict[Place, Table], dict[str, Table]]:
+    """The lines of segments by the day they count in; those of more than `most` days are left over."""
+    now: dict[Place, Table] = {}
+    later: dict[str, Table] = {}
+    for name, tally in TALLIES.items():
+        shares = [unpacked(s["t"][name], tally, words) for s in segments if name in s["t"]]
+        if not shares:
+            continue
+        table = netted(concatenated(shares))
+        days = table.at // DAY
+        chosen = np.unique(days)[: max(0, most - len(now))]
+        for day in chosen.tolist():
+            now[Place(name, day)] = table.take(days == day)
+        left = table.take(~np.isin(days, chosen))
+        if len(left):
+            later[name] = left
+    return now, later
+
+
+def said(segments: Sequence[Document]) -> tuple[dict[voice.Place, voice.Cell], dict[voice.Line, int]]:
+    """What texts say, and what is left over of that."""
+    return voice.divided(voice.lines_of(segments))
+
+
+def left_over(tables: Mapping[str, Table], unsaid: Mapping[voice.Line, int], words: NewWords) -> Document:
+    """Lines that are left over as a segment again."""
+    shares = {VOICE.name: voice.packed(unsaid)} if unsaid else {}
+    for name, table in tables.items():
+        kept: dict[str, list[str]] = {}
+        for dimension, codes in table.codes.items():
+            used, places = np.unique(codes, return_inverse=True)
+            all_words = words.words(dimension)
+            kept[dimension] = [all_words[code] for code in used.tolist()]
+            table.codes[dimension] = places.astype(np.int64)
+        packed = table.pack()
+        shares[name] = packed | {"k": kept}
+    return {"_id": f"left/{uuid4().hex}", "t": shares}
+
+
+def merged(
+    now: Mapping[Place, Table], days: Mapping[str, Document], chunks: Mapping[str, Document]
+) -> tuple[list[Any], list[Any]]:
+    """What is to be written of days, and of chunks."""
+    sums: list[Any] = []
+    lines: list[Any] = []
+    for place, table in now.items():
+        tally, begin = TALLIES[place.tally], place.day * DAY
+        for by in tally.rollups:
+            identity = day_id(place.tally, by, place.day)
+            added = Sums.of(table, by, SLOT)
+            if identity in days:
+                added = Sums.unpack(days[identity]["h"], begin, by, tally).plus(added)
+            document = {"_id": identity, "v": added.rounded(DAY).pack(begin), "h": added.pack(begin)}
+            sums.append(ReplaceOne({"_id": identity}, document, upsert=True))
+        lines += _chunks(place, table, chunks.get(chunk_id(place.tally, place.day, 0)))
+    return sums, lines
+
+
+def _chunks(place: Place, table: Table, last: Document | None) -> Iterator[Any]:
+    """The chunk that lines are added to has the number 0; a full one is put away under the next number."""
+    begin, tally, full = place.day * DAY, TALLIES[place.tally], 0
+    if last is not None:
+        full = last["full"]
+        old = unpack(last, begin, tally.dimensions, (*tally.counters, *tally.spans, WEIGHT), tally.spans)
+        if len(old) + len(table) > CHUNK_LINES:
+            full += 1
+            yield InsertOne(last | {"_id": chunk_id(place.tally, place.day, full)})
+        else:
+            table = netted(concatenated([old, table]))
+    identity = chunk_id(place.tally, place.day, 0)
+    yield ReplaceOne({"_id": identity}, {"_id": identity, "full": full} | table.pack(begin), upsert=True)
