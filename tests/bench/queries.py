@@ -1,12 +1,16 @@
 """`python -m tests.bench.queries --facts 10000000`: how long figures take, per KPI, dimension and pair.
 
 The counted lines are made directly, as the segments that batches would have written, in a MongoDB of its
-own, and compacted by the service's own compactor. Measured is FigureStore.counted over 90 days.
+own, and compacted by the service's own compactor; of the facts behind them, `--records` are stored for
+drill-down. Measured is what the API calls, over 90 days: FigureStore.counted, and a first page of records.
+With `--events` so many events a second come in meanwhile, as segments that are compacted, in this process.
 """
 
+import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -19,101 +23,148 @@ from rich.table import Table as Shown
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Question
 from services.analytics.domain.periods import starts
-from services.analytics.domain.rows import DAY, seconds_since_epoch
-from services.analytics.domain.tallies import PAIRS, TALLIES, Tally
+from services.analytics.domain.tallies import PAIRS
 from services.analytics.store.compaction import Compactor
+from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
-from services.analytics.store.packed import WEIGHT, Table
-from shared.mongo import Database, Document, Mongo
+from shared.mongo import Database, Mongo
+from tests.bench import many_facts
 from tests.bench.alone import on_its_own_mongod
 
-DAYS = 90
-BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
-SEGMENT = 20_000
-VALUES = {"owner": 200, "product_batch": 2000, "sku": 500, "category": 30, "department": 12, "supplier": 40}
-OTHERS = 8
-"""Values of the dimensions that are not named above."""
-ASKED = ("feedback_volume", "nps", "first_response_time")
+PAGE = 100
+"""Records of a first page; the service reads twice as many at once (api/records.py)."""
+LINES_A_SEGMENT = 500
 
 
 def main(
     facts: Annotated[
-        int, typer.Option(min=1000, help="Feedback; a fifth as many answered targets.")
+        int, typer.Option(min=1000, help="Feedback; a tenth as many in each other tally.")
     ] = 10_000_000,
+    records: Annotated[int, typer.Option(min=0, help="Facts to drill down to.")] = 1_000_000,
     draws: Annotated[int, typer.Option(min=10, help="Times that each question is asked.")] = 50,
+    events: Annotated[int, typer.Option(min=0, help="Events a second, the second time.")] = 5000,
 ) -> None:
-    """p50 and p99 of figures over 90 days."""
-    on_its_own_mongod("queries", partial(_measure, facts=facts, draws=draws))
+    """p50 and p99 of figures over 90 days, first alone, then while events come in."""
+    on_its_own_mongod("queries", partial(_measure, facts=facts, records=records, draws=draws, events=events))
 
 
-async def _measure(console: Console, mongo: Mongo, database: Database, facts: int, draws: int) -> None:
+async def _measure(
+    console: Console, mongo: Mongo, database: Database, facts: int, records: int, draws: int, events: int
+) -> None:
     await FactStore(database).prepare()
-    seconds = await _fill(mongo, database, facts)
-    console.print(f"{facts:,} facts compacted: {seconds * 1e6 / (facts * 1.2):.1f} us per line")
-    for name in ("days", "chunks"):
+    compactor = Compactor(mongo, database)
+    seconds, lines = await many_facts.fill(database, compactor, facts)
+    console.print(f"{lines:,} lines compacted: {seconds * 1e6 / lines:.1f} us per line")
+    await many_facts.store(database, records)
+    for name in ("days", "chunks", "feedback_facts"):
         size = await database.command("collStats", name)
         console.print(f"{name}: {size['count']:,} documents, {size['storageSize'] / 2**20:,.0f} MiB on disk")
-    await _ask(console, FigureStore(database, 2_000_000), draws)
+    await _ask(console, database, draws, "alone")
+    if events:
+        async with _coming_in(database, compactor, events):
+            await _ask(console, database, max(10, draws // 5), f"while {events:,} events/s come in")
 
 
-async def _fill(mongo: Mongo, database: Database, facts: int) -> float:
-    """Day by day, so that the segments in waiting are few; the seconds that compaction took."""
-    compactor, random, spent = Compactor(mongo, database), np.random.default_rng(7), 0.0
-    for day in range(DAYS):
-        for name, count in (("feedback", facts // DAYS), ("answered", facts // DAYS // 5)):
-            await database.segments.insert_many(_segments(TALLIES[name], day, count, random))
-        began = time.perf_counter()
-        while await compactor.compact():
-            pass
-        spent += time.perf_counter() - began
-    return spent
+@asynccontextmanager
+async def _coming_in(database: Database, compactor: Compactor, events: int) -> AsyncIterator[None]:
+    """Segments of LINES_A_SEGMENT lines at a steady pace, and the compactor's steps."""
+
+    async def come_in() -> None:
+        began, number = time.perf_counter(), 0
+        async for segment in many_facts.newest(LINES_A_SEGMENT):
+            await asyncio.sleep(began + number * LINES_A_SEGMENT / events - time.perf_counter())  # the pace
+            await database.segments.insert_one(segment)
+            number += 1
+
+    async def compact() -> None:
+        while True:
+            await asyncio.sleep(compactor.PAUSE_SECONDS)  # as the service does
+            await compactor.step()
+
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(work()) for work in (come_in, compact)]
+        yield
+        for task in running:
+            task.cancel()
 
 
-def _segments(tally: Tally, day: int, count: int, random: Any) -> Iterator[Document]:
-    begin = seconds_since_epoch(BEGIN) + day * DAY
-    for first in range(0, count, SEGMENT):
-        size = min(SEGMENT, count - first)
-        codes = {d: random.integers(0, VALUES.get(d, OTHERS), size) for d in tally.dimensions}
-        counters = {name: random.integers(0, 2, size) for name in tally.counters}
-        bins = {name: random.integers(0, 700, size) for name in tally.spans}
-        counters |= {name: (1.02 ** bins[name]).astype(np.int64) for name in tally.spans}
-        counters["n"] = counters[WEIGHT] = np.ones(size, np.int64)
-        table = Table(begin + random.integers(0, DAY, size), codes, counters, bins)
-        words = {d: [f"{d} {n}" for n in range(VALUES.get(d, OTHERS))] for d in tally.dimensions}
-        yield {"_id": f"{tally.name}/{day:03}/{first:09}", "t": {tally.name: table.pack() | {"k": words}}}
-
-
-async def _ask(console: Console, store: FigureStore, draws: int) -> None:
-    shown = Shown("KPI", "by", "zone, grain", "p50 ms", "p99 ms")
-    for name in ASKED:
-        dimensions = KPIS[name].dimensions
-        wanted = [(one,) for one in dimensions] + [pair for pair in PAIRS if set(pair) <= set(dimensions)]
-        questions = [(by, "UTC", "all") for by in wanted] + [
-            (("department",), "Asia/Shanghai", "all"), (("department",), "Asia/Shanghai", "day"),
-            (("owner",), "Asia/Shanghai", "day"),
-        ]  # fmt: skip
-        for by, zone, grain in questions:
-            p50, p99 = await _times(store, _question(name, by, zone, grain), draws)
-            shown.add_row(name, " x ".join(by), f"{zone}, {grain}", f"{p50:.1f}", f"{p99:.1f}")
+async def _ask(console: Console, database: Database, draws: int, how: str) -> None:
+    store, evidence = FigureStore(database, 2_000_000), EvidenceStore(database, 2_000_000)
+    shown = Shown("KPI", "asked", "p50 ms", "p99 ms", "worst by", "p50 ms", "p99 ms")
+    everything: list[float] = []
+    for name, kpi in KPIS.items():
+        if kpi.now:
+            continue  # read from the cases themselves
+        wanted = [(one,) for one in kpi.dimensions]
+        found = {by: await _times(partial(store.counted, _question(name, by)), draws) for by in wanted}
+        everything += [ms for some in found.values() for ms in some]
+        worst = max(found, key=lambda by: np.percentile(found[by], 99))
+        whole = [ms for some in found.values() for ms in some]
+        shown.add_row(
+            name, f"{len(found)} dimensions", *_percentiles(whole), worst[0], *_percentiles(found[worst])
+        )
+    for pair in PAIRS:
+        times = await _times(partial(store.counted, _question("feedback_volume", pair)), draws)
+        shown.add_row("feedback_volume", " x ".join(pair), *_percentiles(times))
+    for zone, grain in (
+        ("UTC", "day"),
+        ("Asia/Shanghai", "all"),
+        ("Asia/Shanghai", "day"),
+        ("Asia/Kolkata", "hour"),
+    ):
+        asked = _question("first_response_time", ("department",), zone, grain)
+        shown.add_row(
+            asked.kpi.name,
+            f"department, {zone}, {grain}",
+            *_percentiles(await _times(partial(store.counted, asked), draws)),
+        )
+    for where in (
+        {},
+        {"department": ("department 1",)},
+        {"owner": ("owner 1",)},
+        {"channel": ("channel 1",), "kind": ("kind 1",)},
+    ):
+        asked = _question("feedback_volume", (), where=where)
+        times = await _times(partial(_first_page, evidence, asked), draws)
+        shown.add_row("records", " and ".join(where) or "all", *_percentiles(times))
+    p50, p99 = _percentiles(everything)
+    console.print(f"\nAll KPIs by one dimension, {how}: p50 {p50}, p99 {p99} ms")
     console.print(shown)
 
 
-def _question(name: str, by: Sequence[str], zone: str, grain: Any) -> Question:
-    where = ZoneInfo(zone)
-    begin = BEGIN.replace(tzinfo=where).astimezone(UTC)
-    end = begin + timedelta(days=DAYS)
-    return Question(KPIS[name], begin, end, grain, where, starts(begin, end, grain, where, 10_000), tuple(by))
+def _question(
+    name: str, by: Sequence[str], zone: str = "UTC", grain: Any = "all", where: dict[str, Any] | None = None
+) -> Question:
+    of = ZoneInfo(zone)
+    begin = many_facts.BEGIN.replace(tzinfo=of).astimezone(UTC)
+    end = begin + timedelta(days=many_facts.DAYS)
+    periods = starts(begin, end, grain, of, 10_000)
+    return Question(KPIS[name], begin, end, grain, of, periods, tuple(by), where or {})
 
 
-async def _times(store: FigureStore, question: Question, draws: int) -> tuple[float, float]:
+async def _first_page(evidence: EvidenceStore, question: Question) -> int:
+    found = 0
+    async for some in evidence.records(question, None, 2 * PAGE):
+        found += len(some)
+        if found > PAGE:
+            break
+    return found
+
+
+async def _times(ask: Callable[[], Awaitable[Any]], draws: int) -> list[float]:
+    """Milliseconds; the first time does not count."""
+    await ask()
     spent = []
-    await store.counted(question)
     for _ in range(draws):
         began = time.perf_counter()
-        await store.counted(question)
+        await ask()
         spent.append((time.perf_counter() - began) * 1000)
-    return float(np.percentile(spent, 50)), float(np.percentile(spent, 99))
+    return spent
+
+
+def _percentiles(times: Sequence[float]) -> tuple[str, str]:
+    return f"{np.percentile(times, 50):.1f}", f"{np.percentile(times, 99):.1f}"
 
 
 if __name__ == "__main__":
