@@ -14,13 +14,14 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from shared.errors import PermanentError
+from shared.errors import LaterVersion, PermanentError
 from shared.events import EVENTS, Event
 from shared.topics import MAX_RECORD_BYTES, TOPIC_OF
 
 Headers = Sequence[tuple[str, bytes]]
 
 _CONTENT_TYPE = ("content-type", b"application/json")
+_OURS = b"cqm."
 _SPEC_VERSION = ("ce_specversion", b"1.0")
 _encoder = msgspec.json.Encoder(uuid_format="canonical")
 _decoders: dict[bytes, msgspec.json.Decoder[Event]] = {
@@ -102,8 +103,10 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> 
     if spec != b"1.0":
         raise PermanentError("unsupported_specversion", "header ce_specversion must be 1.0")
     decoder = _decoders.get(event_type)
+    if decoder is None and event_type.startswith(_OURS):
+        raise LaterVersion
     if decoder is None:
-        raise PermanentError("unknown_type", "header ce_type names no event type of this version")
+        raise PermanentError("unknown_type", "header ce_type names no event type of ours")
     if value is None:
         raise PermanentError("no_value", "the record has no value")
     return _decode_value(decoder, value), trace

@@ -2,7 +2,8 @@
 
 CQMError
 ├── PermanentError      never retried: the record goes to the dead letters with its reason
-│   └── ConflictError   the same identity with another content (docs/promises.md P3)
+│   ├── ConflictError   the same identity with another content (docs/promises.md P3)
+│   └── LaterVersion    an event type of ours that this version does not know (docs/promises.md P15)
 ├── TransientError      tried again with backoff; the record is not to blame
 │   ├── TooSlow         the transaction outlived the server's limit: smaller ones will not
 │   ├── Unavailable     Kafka or MongoDB is away: wait, stay unready, resume alone
@@ -37,6 +38,16 @@ class ConflictError(PermanentError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("conflict", detail)
+
+
+class LaterVersion(PermanentError):
+    """An event that a newer replica has said: kept among the dead letters for a version that knows it.
+
+    It says nothing against its neighbours, so it does not count among the dead letters in a row (P10).
+    """
+
+    def __init__(self) -> None:
+        super().__init__("unknown_type", "header ce_type names an event type of a later version")
 
 
 class TransientError(CQMError):

@@ -28,7 +28,7 @@ from shared.clock import Clock
 from shared.codec import Outgoing
 from shared.crash import crash_point
 from shared.dead_letters import Origin, dead_letter
-from shared.errors import Fenced, PermanentError, TooSlow, TransientError, Unavailable
+from shared.errors import Fenced, LaterVersion, PermanentError, TooSlow, TransientError, Unavailable
 from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
 from shared.handler import Batch, Decision, Handler, Partition, Received, Refusal, Tick
 from shared.mongo import Session
@@ -228,7 +228,7 @@ class Processor(Generic[L, C]):
             except (Unavailable, Fenced) as away:
                 await self._recover({partition: span}, away)
             else:
-                return self._count_dead(partition, error.reason)
+                return self._count_dead(partition, error)
 
     def _prepare(self, polled: Polled) -> Prepared:
         received: list[Received[Any]] = []
@@ -244,7 +244,7 @@ class Processor(Generic[L, C]):
                     received.append(self._ahead.received(partition, record))
                     streak = 0
                 except PermanentError as error:
-                    streak += 1
+                    streak += not isinstance(error, LaterVersion)
                     if streak > self.limits.dead_letters_in_a_row:
                         self._stop(partition, f"{streak} dead letters in a row: {error.reason}", error)
                         break
@@ -263,7 +263,7 @@ class Processor(Generic[L, C]):
 
     def _done(self, work: Prepared, refused: Sequence[Refusal]) -> None:
         group, records = self.exactly_once.group, work.batch.records
-        dead = {(lost.partition, lost.offset): lost.error.reason for lost in (*work.dead, *refused)}
+        dead = {(lost.partition, lost.offset): lost.error for lost in (*work.dead, *refused)}
         metrics.STREAM_BATCH_RECORDS.labels(group).observe(len(records))
         metrics.STREAM_RECORDS.labels(group, "processed").inc(len(records) - len(refused))
         done = [(record.cause.partition, record.offset) for record in records]
@@ -271,15 +271,19 @@ class Processor(Generic[L, C]):
             self._streak.clear()
             return
         for partition, offset in sorted({*done, *dead}):
-            if reason := dead.get((partition, offset)):
-                self._count_dead(partition, reason)
+            if error := dead.get((partition, offset)):
+                self._count_dead(partition, error)
             else:
                 self._streak[partition] = 0
+        if later := sum(isinstance(error, LaterVersion) for error in dead.values()):
+            log.warning("later_version", group=group, records=later)
 
-    def _count_dead(self, partition: Partition, reason: str) -> None:
-        group = self.exactly_once.group
+    def _count_dead(self, partition: Partition, error: PermanentError) -> None:
+        group, reason = self.exactly_once.group, error.reason
         metrics.STREAM_RECORDS.labels(group, "dead").inc()
         metrics.STREAM_DEAD_LETTERS.labels(group, reason).inc()
+        if isinstance(error, LaterVersion):
+            return
         log.error("dead_letter", group=group, partition=str(partition), reason=reason)
         self._streak[partition] = self._streak.get(partition, 0) + 1
         if self._streak[partition] > self.limits.dead_letters_in_a_row:

@@ -179,6 +179,22 @@ async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_empt
         assert await stored(rec) == 0
 
 
+async def test_any_number_of_events_of_a_later_version_are_kept_and_the_partition_goes_on(
+    servers: Servers, prefix: str
+) -> None:
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
+        good = record(feedback(1), topic.name)
+        headers = [(n, b"cqm.feedback.noticed.v1" if n == "ce_type" else v) for n, v in good.headers]
+        await service.publisher.publish([*[replace(good, headers=headers)] * 20, good])
+        await eventually(lambda: stored_is(rec, 1))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 20))
+        assert {letter["reason"] for letter in found} == {"unknown_type"}
+        assert service.problems() == []
+
+
 async def test_two_replicas_share_the_partitions_and_nothing_is_doubled_when_one_leaves(
     servers: Servers, prefix: str
 ) -> None:

@@ -25,7 +25,7 @@ from shared.topics import ASSIGNMENTS, CASES, FEEDBACK, Topic
 from tests.support.fault_table import Row, keep
 from tests.support.faults import SESSION_TIMEOUT, Cluster, Replica, policy_of_seconds
 from tests.support.load import Load, under_load
-from tests.support.oracle import Broken, violations
+from tests.support.oracle import Broken, Seen, violations
 from tests.support.ring import Ring, running_ring
 from tests.support.saying import say
 from tests.support.witness import Witness, witnessing
@@ -77,8 +77,8 @@ class Run:
                 await asyncio.sleep(0.1)
         await asyncio.sleep(SESSION_TIMEOUT + 1.0)
 
-    async def verdict(self, load: Load, *, within: float = PATIENCE_SECONDS) -> None:
-        """Waits for rest, drains everything, and fails with all that is not as promised."""
+    async def verdict(self, load: Load, *, within: float = PATIENCE_SECONDS) -> Seen:
+        """Waits for rest, drains everything, and fails with all that is not as promised. What was seen."""
         seconds = time.monotonic() - self.began
         await self.cluster.all_ready()
         await self.witness.rest(within)
@@ -97,6 +97,7 @@ class Run:
         keep(self.node, row)
         assert [one.words for one in broken] == []
         assert seen.cases and seen.steps and seen.answered, "a run without work proves nothing"
+        return seen
 
 
 def name_of(node: pytest.Item) -> str:

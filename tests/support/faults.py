@@ -54,13 +54,13 @@ def policy_of_seconds(folder: Path) -> Path:
 
 @dataclass
 class Replica:
-    """One process of a service."""
+    """One process of a service. `source`: the root of another version of it (variants.py); None: this one."""
 
     service: str
     program: Child
     port: int
     env: dict[str, str]
-    interpreter: tuple[str, ...] = (sys.executable,)
+    source: Path | None = None
 
     @property
     def name(self) -> str:
@@ -72,8 +72,11 @@ class Replica:
 
     def start(self, crash_at: str = "") -> None:
         """`crash_at`: GROUP/POINT[:N] at which it kills itself (shared/crash.py)."""
-        command = [*self.interpreter, "-m", f"services.{self.service}"]
-        self.program.start(command, self.env | {"CQM_CRASH_AT": crash_at})
+        command, env = [sys.executable], self.env | {"CQM_CRASH_AT": crash_at}
+        if self.source is not None:
+            command.append("-P")
+            env |= {"PYTHONPATH": str(self.source), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.program.start([*command, "-m", f"services.{self.service}"], env)
 
     async def problems(self) -> list[str]:
         """What its /readyz misses; empty when it is ready."""
@@ -139,8 +142,7 @@ class Cluster:
     replicas: list[Replica] = field(default_factory=list)
 
     def add(self, service: str, source: Path | None = None) -> Replica:
-        """Another replica, not yet started. `source`: the root of another version (variants.py), which cannot
-        be forked from what has imported this one."""
+        """Another replica, not yet started."""
         name = f"{service}-{sum(one.service == service for one in self.replicas)}"
         port = PortBook(self.folder / "ports.json").claim(name)
         env = {name: value for name, value in os.environ.items() if not name.startswith("CQM_")} | {
@@ -152,15 +154,19 @@ class Cluster:
             "CQM_SESSION_TIMEOUT": str(SESSION_TIMEOUT),
             "CQM_LOG": "text",
         }
-        log, run_folder = self.folder / f"{name}.log", self.folder / "run"
-        launch, interpreter = self.launch, (sys.executable,)
-        if source is not None:
-            env |= {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-            launch, interpreter = execute, (sys.executable, "-P")
-        program = Child(name, log=log, run_folder=run_folder, launch=launch)
-        replica = Replica(service, program, port, env, interpreter)
+        replica = Replica(service, self._program(name, source), port, env, source)
         self.replicas.append(replica)
         return replica
+
+    def run_from(self, replica: Replica, source: Path | None) -> None:
+        """Of which version it is from its next start on."""
+        assert not replica.program.running, f"{replica.name} runs"
+        replica.program, replica.source = self._program(replica.name, source), source
+
+    def _program(self, name: str, source: Path | None) -> Child:
+        """Another version cannot be forked from what has imported this one."""
+        launch = self.launch if source is None else execute
+        return Child(name, log=self.folder / f"{name}.log", run_folder=self.folder / "run", launch=launch)
 
     def of(self, service: str) -> list[Replica]:
         return [replica for replica in self.replicas if replica.service == service]

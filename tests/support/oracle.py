@@ -70,7 +70,8 @@ class Step(NamedTuple):
 class Seen:
     """All that one run left behind. `sent` contains what was acknowledged and what may have been stored;
     `poison` are the keys of records that nobody can read, `readers` the consumer groups that have to say so,
-    `letters` the (group, key) that were said.
+    `letters` the (group, key) that were said. Of events whose type only a later version knows, `later` are
+    the (service, id) to deal with, `later_met` those that were done or kept as a dead letter.
     """
 
     sent: set[UUID] = field(default_factory=set)
@@ -79,6 +80,8 @@ class Seen:
     poison: set[bytes] = field(default_factory=set)
     readers: tuple[str, ...] = ()
     letters: set[tuple[str, bytes]] = field(default_factory=set)
+    later: set[tuple[str, UUID]] = field(default_factory=set)
+    later_met: set[tuple[str, UUID]] = field(default_factory=set)
     answered: set[tuple[UUID, int]] = field(default_factory=set)
     outcomes: dict[UUID, str] = field(default_factory=dict)
     facts: set[UUID] = field(default_factory=set)
@@ -103,7 +106,7 @@ def violations(seen: Seen) -> list[Broken]:
     """Every promise that was broken; empty when all were kept."""
     checks = (
         _feedback, _one_case, _versions, _told_once, _followed, _answers,
-        _escalations, _loads, _figures, _letters, _rest,
+        _escalations, _loads, _figures, _letters, _later, _rest,
     )  # fmt: skip
     return [broken for check in checks for broken in check(seen)]
 
@@ -208,6 +211,13 @@ def _letters(seen: Seen) -> Iterator[Broken]:
     may. A letter of any other record is in `dead_letters`."""
     expected = {(group, key) for group in seen.readers for key in seen.poison}
     yield from _differ("lost", "poison without a dead letter", expected - seen.letters)
+
+
+def _later(seen: Seen) -> Iterator[Broken]:
+    """An event of a later version is done by who knows it, and a dead letter of who does not."""
+    unmet, unheard = seen.later - seen.later_met, seen.later_met - seen.later
+    yield from _differ("lost", "event of a later version, neither done nor a dead letter", unmet)
+    yield from _differ("wrong", "dead letter of a later version that nobody said", unheard)
 
 
 def _rest(seen: Seen) -> Iterator[Broken]:

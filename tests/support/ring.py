@@ -36,6 +36,7 @@ REPLICATED = {
     "min.insync.replicas": "2",
 }
 ELECT_AFTER_MS = 2000
+ALONE_MS = 30_000
 QUICK_ELECTION = {
     "electionTimeoutMillis": ELECT_AFTER_MS,
     "heartbeatIntervalMillis": 500,
@@ -84,6 +85,36 @@ class Ring:
         async with _client(await self.primary()) as client:
             with suppress(PyMongoError):  # an older server closes the connection instead of answering
                 await client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=5)
+
+    async def step_up(self, mongods: list[LocalMongod]) -> None:
+        """Make one of them the primary, without the patience of an election: the one that knows most."""
+        async with asyncio.timeout(START_SECONDS):
+            while not any([await _says(one, "isWritablePrimary") for one in mongods]):
+                for one in mongods:
+                    with suppress(PyMongoError):  # not yet a member, or another one knows more
+                        async with _client(one) as client:
+                            await client.admin.command("replSetStepUp")
+                await asyncio.sleep(0.1)
+
+    async def leave_alone(self) -> LocalMongod:
+        """Kill the secondaries; the primary, which goes on for a while. They are not only stopped: it would
+        stream its log into their sockets, and who wakes has read it."""
+        await self.elect_after(ALONE_MS)
+        primary, others = await self.primary(), await self.secondaries()
+        for one in others:
+            await one.child.kill()
+        return primary
+
+    async def roll_back(self, alone: LocalMongod) -> None:
+        """Kill it; the others elect one of them, and it comes back: what it took alone is gone then."""
+        await alone.child.kill()
+        others = [one for one in self.mongods if one is not alone]
+        for one in others:
+            await one.spawn()
+        await self.step_up(others)
+        await alone.spawn()
+        await self.whole()
+        await self.elect_after(ELECT_AFTER_MS)
 
     async def mended(self) -> None:
         """Start and thaw whatever does not run, and wait until it is a member again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,11 @@ class Patch(NamedTuple):
     new: str
 
 
-def variant(folder: Path, patches: Sequence[Patch]) -> Path:
-    """The copy's root, for Cluster.add. Fails where a patch does not fit the source any more."""
+def variant(folder: Path, patches: Sequence[Patch], new: Mapping[str, str] | None = None) -> Path:
+    """The copy's root, for Cluster.add; `new` are the files that it has besides, by their paths.
+
+    Fails where a patch does not fit the source any more.
+    """
     leave = shutil.ignore_patterns("__pycache__", "docker", "demo.csv")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=leave)
@@ -29,4 +32,6 @@ def variant(folder: Path, patches: Sequence[Patch]) -> Path:
         text = file.read_text()
         assert text.count(patch.old) == 1, f"{patch.file} has this {text.count(patch.old)} times: {patch.old}"
         file.write_text(text.replace(patch.old, patch.new))
+    for path, text in (new or {}).items():
+        (folder / path).write_text(text)
     return folder

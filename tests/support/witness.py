@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from services.routing.domain.case_file import OPEN_STATUSES
 from shared.codec import decode
 from shared.dead_letters import Letter
-from shared.events import CaseChanged, EscalationRaised, TargetBreached, TargetFinished
+from shared.events import EVENTS, CaseChanged, EscalationRaised, TargetBreached, TargetFinished
 from shared.mongo import Document, Mongo
 from shared.policy import Policy
 from shared.topics import ACTIVITY, ASSIGNMENTS, CASES, DEAD_LETTERS, FEEDBACK, SLA, TOPICS, Topic
@@ -31,6 +31,8 @@ CONSUMERS: dict[str, tuple[Topic, ...]] = {
     "analytics": (FEEDBACK, ACTIVITY, CASES, SLA),
 }
 LOOK_EVERY_SECONDS = 0.25
+OURS, KNOWN = b"cqm.", {event.type.encode() for event in EVENTS}
+TOPIC_NAMED = {topic.name: topic for topic in TOPICS}
 Offsets = dict[TopicPartition, int]
 
 
@@ -75,6 +77,15 @@ class Witness:
             raise AssertionError(f"{service} is behind on {topic.name} after {within:g} s: {where}") from None
         return clock.time() - began
 
+    async def no_timer_before(self, moment: datetime, within: float = 90.0) -> None:
+        """Wait until sla has said all that was due by then."""
+        clocks = self.database("sla").clocks
+
+        async def none() -> bool:
+            return await clocks.count_documents({"next_at": {"$lt": moment}}) == 0
+
+        await _until(none, within)
+
     async def rest(self, within: float = 90.0) -> None:
         """Wait until everything is done and nothing more comes: no lag, no timer, nothing unsaid, twice."""
         last: list[object] = []
@@ -114,6 +125,7 @@ class Witness:
         seen.readers = tuple(f"{self._prefix}.{service}.feedback" for service in ("routing", "analytics"))
         await self._routing(seen, policy)
         await self._others(seen)
+        await self._later(seen)
         await self._log(seen)
         return seen
 
@@ -143,11 +155,18 @@ class Witness:
         seen.case_facts = {d["_id"]: d["state"]["version"] async for d in analytics.case_facts.find()}
         seen.kept, seen.recomputed = await kept(analytics, ""), await recomputed(analytics, "")
 
+    async def _later(self, seen: Seen) -> None:
+        """What replicas of a later version have done (next_version.py)."""
+        for service in CONSUMERS:
+            seen.later_met |= {(service, d["_id"]) async for d in self.database(service).later.find()}
+
     async def _log(self, seen: Seen) -> None:
         letters: set[str] = set()
         async for record in self._records(await self.ends()):
             if record.topic == DEAD_LETTERS.name:
                 self._note_letter(seen, record, letters)
+            elif later := _later(record.headers):
+                seen.later |= {(service, later) for service in TOPIC_NAMED[record.topic].consumers}
             elif record.topic in (CASES.name, SLA.name):
                 _note(seen, record)
 
@@ -157,8 +176,11 @@ class Witness:
         if letter is None or letter.id in known or not letter.facts["group"].startswith(self._prefix):
             return
         known.add(letter.id)
-        if b"-poison-" in (letter.key or b""):
-            seen.letters.add((letter.facts["group"], letter.key or b""))
+        group, later = letter.facts["group"], _later(letter.headers)
+        if later and letter.facts["reason"] == "unknown_type":
+            seen.later_met.add((group.split(".")[1], later))
+        elif b"-poison-" in (letter.key or b""):
+            seen.letters.add((group, letter.key or b""))
         else:
             seen.dead_letters.append(f"{letter.id}: {letter.facts['reason']} {letter.facts.get('detail')}")
 
@@ -172,6 +194,14 @@ class Witness:
                     yield record
                 if records[-1].offset + 1 >= ends[partition]:
                     left.discard(partition)
+
+
+def _later(headers: Iterable[tuple[str, bytes | None]]) -> UUID | None:
+    """The id of an event of ours of a type that this version does not know."""
+    named = dict(headers)
+    kind, identity = named.get("ce_type") or b"", named.get("ce_id")
+    is_later = kind.startswith(OURS) and kind not in KNOWN
+    return UUID(identity.decode()) if is_later and identity else None
 
 
 def _note(seen: Seen, record: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.codec import Outgoing, decode, encode
-from shared.errors import PermanentError
+from shared.errors import LaterVersion, PermanentError
 from shared.events import ActivityRecorded, Customer, FeedbackReceived, Personal
 from shared.topics import MAX_RECORD_BYTES
 
@@ -127,11 +127,19 @@ def test_an_event_over_the_limit_is_refused_by_name_of_the_limit() -> None:
         (HEADERS[1:], "unsupported_specversion"),
         ([("ce_specversion", b"0.3"), *HEADERS[1:]], "unsupported_specversion"),
         ([*HEADERS[:2], ("ce_type", b"cqm.feedback.received.v2")], "unknown_type"),
+        ([*HEADERS[:2], ("ce_type", b"x.feedback.received.v2")], "unknown_type"),
         ([*HEADERS[:2], ("ce_type", b"\xff\xfe")], "unknown_type"),
     ],
 )
 def test_headers_that_are_not_ours_are_refused_with_their_reason(headers: Any, expected: str) -> None:
     assert reason(value(), headers)[0] == expected
+
+
+@pytest.mark.parametrize(("kind", "later"), [(b"cqm.feedback.noticed.v1", True), (b"x.feedback.v1", False)])
+def test_a_type_of_ours_that_is_not_known_is_of_a_later_version(kind: bytes, later: bool) -> None:
+    with pytest.raises(PermanentError) as refused:
+        decode(b"{", [*HEADERS[:2], ("ce_type", kind)])
+    assert isinstance(refused.value, LaterVersion) is later
 
 
 def test_other_headers_are_no_concern_of_ours() -> None:

@@ -39,6 +39,8 @@ def clean() -> Seen:
         poison={POISON},
         readers=READERS,
         letters={(group, POISON) for group in READERS},
+        later={("sla", OTHER), ("analytics", OTHER)},
+        later_met={("sla", OTHER), ("analytics", OTHER)},
         answered={(CASE, 2)},
         outcomes={PRAISE: "recorded", COMPLAINT: "case"},
         facts={PRAISE, COMPLAINT},
@@ -94,6 +96,8 @@ PLANTED: dict[str, Callable[[Seen], object]] = {
     "its open cases weigh 0": lambda seen: seen.pools.update({("logistics", "zhao"): 1}),
     "count that differs": lambda seen: seen.kept.update({KEY: 2}),
     "dead letter": lambda seen: seen.dead_letters.append("why"),
+    "neither done nor a dead letter": lambda seen: seen.later_met.remove(("sla", OTHER)),
+    "later version that nobody said": lambda seen: seen.later.clear(),
     "never said": lambda seen: setattr(seen, "unsaid", 1),
 }
 
