@@ -64,12 +64,14 @@ class Keeper:
             await self.part.until_ready(None)
         except LocalError as error:  # it ended again, which the next round meets with a longer wait
             self._say(Event("died", name, f"{name} did not come back: {error.message}", remedy=error.remedy))
+        except OSError as error:  # a full disk, or no more processes: met in the next round, too
+            self._say(Event("died", name, f"{name} could not be started: {error}"))
         else:
             self._say(Event("restarted", name, f"{name} is ready again"))
 
     async def _spawn(self) -> None:
-        await self.part.spawn()
         self._spawned_at = time.monotonic()
+        await self.part.spawn()
         self._since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._changed()
 

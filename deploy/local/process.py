@@ -48,19 +48,26 @@ class Child:
     def start(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, inherit: Sequence[int] = ()
     ) -> None:
-        """Starts argv as its Launch says; the log of an earlier run is continued. Raises OSError."""
+        """Starts argv as its Launch says; the log of an earlier run is continued.
+
+        Raises OSError, and leaves nothing running then: without its mark nobody could end it after a crash.
+        """
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self._stopped = False
         rotate(self.log)
         with open(self.log, "ab") as log:
             self._process = self._launch(self.name, argv, env, log.fileno(), inherit)
-        mark = RunFile(self._process.pid, identity(self._process.pid) or "")
-        write_atomically(self._run_file, msgspec.json.encode(mark))
         self._exit = Future()
         # A running future ignores cancellation, so a waiter that gives up does not take it from the others.
         self._exit.set_running_or_notify_cancel()
+        mark = RunFile(self._process.pid, identity(self._process.pid) or "")
         threading.Thread(target=self._reap, args=(self._process, self._exit), daemon=True).start()
+        try:
+            write_atomically(self._run_file, msgspec.json.encode(mark))
+        except OSError:
+            signal_group(self._process.pid, signal.SIGKILL)
+            raise
 
     def _reap(self, process: Started, done: Future[int]) -> None:
         done.set_result(process.wait())

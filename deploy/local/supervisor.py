@@ -178,5 +178,9 @@ class Supervisor:
         )
 
     def _record(self, state: State | None = None) -> None:
+        """A disk without room may keep other commands from seeing the instance; it does not end it."""
         self._state = state or self._state
-        write_instance(self._folder, self.instance)
+        try:
+            write_instance(self._folder, self.instance)
+        except OSError as error:
+            self._say(Event("died", "instance.json", f"instance.json could not be written: {error}"))

@@ -6,13 +6,15 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from deploy.local.events import Event
 from deploy.local.folder import DataFolder
+from deploy.local.keeper import Keeper
 from deploy.local.part import Part
 from deploy.local.servers import Servers, start_servers
 from shared.admin import ensure_topics
@@ -69,6 +71,19 @@ class Narrow:
         return self.servers.local_kafka if name == "kafka" else self.servers.local_mongod
 
 
+@asynccontextmanager
+async def kept(part: Part) -> AsyncIterator[list[Event]]:
+    """As by `cqm up`, for the length of a block; what its keeper says."""
+    said: list[Event] = []
+    keeping = asyncio.create_task(Keeper(part, asyncio.Event(), said.append, lambda: None).keep())
+    try:
+        yield said
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+
+
 @pytest.fixture
 async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Narrow]:
     data = DataFolder(tmp_path_factory.mktemp("disk")).create()
@@ -96,20 +111,22 @@ async def run(stage: Stage, narrow: Narrow) -> AsyncIterator[Run]:
 async def test_a_full_disk_stops_the_work_and_loses_nothing_that_was_acknowledged(
     run: Run, narrow: Narrow, name: str
 ) -> None:
-    """Either server ends itself when it cannot write; whoever supervises it starts it again, here when there
-    is room, because before it would only end again."""
+    """Either server ends itself when it cannot write. What keeps it running under `cqm up` starts it again,
+    in vain while there is no room."""
     disk, part = narrow.disks[name], narrow.part(name)
     await run.cluster.start(intake=1, routing=1, sla=1, analytics=1)
     async with run.load() as load:
         await eventually(lambda: load.answered, what="an action was carried out")
         disk.narrow()
-        await eventually(lambda: not part.child.running, within=120, what=f"{name} ended on a full disk")
-        run.report(f"{name} ended with {part.child.exit_code}, {disk.free_bytes >> 10} KiB were free")
-        await asyncio.sleep(FULL_SECONDS)  # the fault: so long there is no room
-        disk.resize(ROOM_MB)
-        await part.spawn()
-        await part.until_ready(part.start_seconds)
-        await run.cluster.all_ready()
-        await run.recovered("there is room again")
+        async with kept(part) as said:
+            await eventually(lambda: said, within=120, what=f"{name} ended on a full disk")
+            run.report(f"{disk.free_bytes >> 10} KiB were free")
+            await asyncio.sleep(FULL_SECONDS)  # the fault: so long there is no room
+            disk.resize(ROOM_MB)
+            await eventually(lambda: said[-1].kind == "restarted", within=60, what=f"{name} is back")
+            for one in said:
+                run.report(one.text.splitlines()[0])
+            await run.cluster.all_ready()
+            await run.recovered("there is room again")
     run.report(f"{load.outages} calls and {load.unknown_actions} actions got no answer at first")
     await run.verdict(load)

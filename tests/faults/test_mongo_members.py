@@ -54,7 +54,7 @@ async def test_a_killed_member_leaves_exact_counts(ring_run: Run, ring: Ring, pa
 async def test_without_a_majority_nothing_is_said_that_a_later_primary_does_not_know(
     ring_run: Run, ring: Ring
 ) -> None:
-    """Writes reach the primary alone, because both secondaries are dead; it dies, and they are rolled back."""
+    """Both secondaries are dead, writes reach the primary alone; then it dies, and they are rolled back."""
     await started(ring_run)
     async with ring_run.load() as load:
         await eventually(lambda: load.answered, what="an action was carried out")
