@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 
 from shared.observability import configure_logging
-from tests.bench import chain, doors, importing, report, stages
+from tests.bench import chain, doors, figure, importing, report, stages
 from tests.bench.laboratory import laboratory
 from tests.bench.machine import machine, show_machine
 
@@ -38,6 +38,7 @@ def main(
     ] = None,
     count: Annotated[int, typer.Option(min=1000, help="Feedback per part.")] = 15_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
+    svg_file: Annotated[Path | None, typer.Option("--svg", help="Draw the figures here (figure.py).")] = None,
 ) -> None:
     """Feedback per second through all four services, and each stage beside its raw limit."""
     configure_logging("bench", "text")
@@ -50,6 +51,9 @@ def main(
     if json_file is not None:
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         console.print(f"Figures as JSON: {json_file}")
+    if svg_file is not None:
+        svg_file.write_text(figure.draw(document), encoding="utf-8")
+        console.print(f"Figures drawn: {svg_file}")
 
 
 async def _measure(console: Console, folder: Path, part: Part | None, count: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
 
     @classmethod
-    async def to(cls, url: str) -> Connection:
+    async def to(cls, url: str) -> Self:
         where = urlsplit(url)
         _, connection = await asyncio.get_running_loop().create_connection(cls, where.hostname, where.port)
         return connection

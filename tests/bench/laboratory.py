@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -24,6 +25,14 @@ from tests.bench.organisation import write_policy
 
 PREFIX = "bench"
 GENERATOR = "generator"
+
+
+class Resources(NamedTuple):
+    """What a process has at a moment."""
+
+    resident_mb: float
+    threads: int
+    open_files: int
 
 
 @dataclass
@@ -78,6 +87,14 @@ class Laboratory:
 
     def resident_mb(self) -> dict[str, float]:
         return {name: process.memory_info().rss / 2**20 for name, process in self._processes.items()}
+
+    def resources(self) -> dict[str, Resources]:
+        """Of all processes but the generator."""
+        return {
+            name: Resources(process.memory_info().rss / 2**20, process.num_threads(), process.num_fds())
+            for name, process in self._processes.items()
+            if name != GENERATOR
+        }
 
     def database(self, service: str) -> Database:
         return self.mongo.database(f"{PREFIX}_{service}")
