@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -54,11 +54,12 @@ class Reused(CQMError):
 
 
 class Asked(NamedTuple):
-    """An action as it came in. `version`: what the caller believes; `key`: the Idempotency-Key, or ""."""
+    """An action as it came in. `versions`: one of them it has to be, None: any; `key`: the Idempotency-Key,
+    which is the caller's own, or ""."""
 
     action: AnyAction
     by: Principal
-    version: int | None = None
+    versions: Collection[str] | None = None
     key: str = ""
     traceparent: bytes = b""
 
@@ -69,12 +70,11 @@ class Asked(NamedTuple):
     @property
     def mark(self) -> str:
         """The key and what was asked by it, as a case's books keep it."""
-        said = _canonical.encode([self.actor, self.action])
-        return f"{_digest(self.key.encode())}:{_digest(said)}"
+        return f"{_digest([self.actor, self.key])}:{_digest([self.actor, self.action])}"
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+def _digest(said: list[Any]) -> str:
+    return hashlib.blake2b(_canonical.encode(said), digest_size=8).hexdigest()
 
 
 class Done(NamedTuple):
@@ -109,7 +109,7 @@ class Actions:
             if asked.key and _seen(file, asked):
                 return Done(file, [], Changes())
             check_may_act(asked.by, name_of(asked.action), file.case)
-            if asked.version is not None and asked.version != file.case.version:
+            if asked.versions is not None and str(file.case.version) not in asked.versions:
                 raise Stale
             done = await self._decide(file, asked, now, policy, session)
             return _marked(done, asked) if asked.key else done

@@ -6,6 +6,7 @@ No row may have an effect, repeat the value, or be an error of CQM's own (docs/p
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -152,7 +153,10 @@ BODIES = (
     Bad("no version", NOTE, 412, headers={"If-Match": TELLTALE}),
     Bad("an empty version", NOTE, 412, headers={"If-Match": ""}),
     Bad("digits that are not ASCII", NOTE, 412, headers={"If-Match": '"²"'}),
-    Bad("a version that is too long", NOTE, 422, "?if-match", {"If-Match": "9" * 41}),
+    Bad("a version of very many digits", NOTE, 412, headers={"If-Match": "9" * 5000}),
+    Bad("a list without the version", NOTE, 412, headers={"If-Match": '"1", "99"'}),
+    Bad("a weak version", NOTE, 412, headers={"If-Match": 'W/"2"'}),
+    Bad("a version within another tag", NOTE, 412, headers={"If-Match": '"x2", "02", ""'}),
     Bad("a key that is too long", NOTE, 422, "?idempotency-key", {"Idempotency-Key": "k" * 256}),
     Bad("a key with a space", NOTE, 422, "?idempotency-key", {"Idempotency-Key": "a b"}),
     Bad("an actor with a space", NOTE, 422, "X-Actor", {"X-Actor": "li qiang"}),
@@ -194,7 +198,31 @@ async def test_an_unknown_case_is_404_whatever_its_name(routing: Running, identi
     refuses(await routing.http.get(f"/v1/cases/{identity}"), 404, None)
 
 
+async def test_what_only_looks_like_the_name_of_a_case_is_none(routing: Running, case: Any) -> None:
+    """Python reads numbers of any script, and a long s as an S."""
+    name, reference = case["id"], case["reference"]
+    wide = str.maketrans("0123456789", "０１２３４５６７８９")
+    alike = [
+        f"urn:uuid:{name}", f"{{{name}}}", name.translate(wide), f"0x{name[2:]}", f"+{name[1:]}",
+        f"{name[:20]}_{name[21:]}", f"{name}%0a", f"%20{name}", reference.translate(wide), f"{reference}%0a",
+        reference.replace("-", "\u2010"), reference.replace("-", ""),
+        reference.replace("S", "\u017f") if "S" in reference else "7KQ2-9FMD-4TX\u017f",
+    ]  # fmt: skip
+    for one in alike:
+        refuses(await routing.http.get(f"/v1/cases/{one}"), 404, None)
+        refuses(await act(routing, case, "merge", into=one), 422, "/into")
+    for one in (name.upper(), name.replace("-", ""), reference.lower()):
+        assert (await routing.http.get(f"/v1/cases/{one}")).json()["id"] == name
+
+
 FAR = "9999-12-31T23:59:59-23:59"
+EARLY = "0001-01-01T00:00:00+23:59"
+
+
+def cursor(*said: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+
+
 LISTS = (
     ("status[$ne]=", "?status[$ne]"),
     ("owner[$regex]=.*", "?owner[$regex]"),
@@ -219,6 +247,12 @@ LISTS = (
     ("cursor=%F0%9F%98%80", "?cursor"),
     ("cursor=" + "x" * 301, "?cursor"),
     ("cursor=WyJvcGVuZWRfYXQiLCB7IiRuZSI6IG51bGx9LCAxXQ==", "?cursor"),
+    (f"cursor={cursor('-opened_at', 'P1', EARLY, str(uuid4()))}", "?cursor"),
+    (f"cursor={cursor('-opened_at', 'P1', FAR, str(uuid4()))}", "?cursor"),
+    (f"cursor={cursor('-opened_at', 'P1', '2026-01-01T00:00:00', str(uuid4()))}", "?cursor"),
+    (f"cursor={cursor('-opened_at', 'P5', '2026-01-01T00:00:00Z', str(uuid4()))}", "?cursor"),
+    (f"cursor={cursor('-opened_at', 'P1', '2026-01-01T00:00:00Z', {'$gt': ''})}", "?cursor"),
+    (f"cursor=!{cursor('-opened_at', 'P1', '2026-01-01T00:00:00Z', str(uuid4()))}", "?cursor"),
 )
 
 
@@ -237,6 +271,23 @@ async def test_a_cursor_that_was_tampered_with_or_is_of_another_list_is_refused(
     cursor = page.json()["next"]
     for params in ({"cursor": cursor}, {"cursor": "A" + cursor[1:], "sort": "priority"}):
         refuses(await routing.http.get("/v1/cases", params=params), 422, "?cursor")
+
+
+ABSENCES = (
+    ({"from": EARLY, "until": "0001-01-02T00:00:00Z"}, "/from"),
+    ({"from": "9999-06-01T00:00:00Z", "until": FAR}, "/until"),
+    ({"from": "9998-06-01T00:00:00Z", "until": "9999-12-31T00:00:00Z"}, "/until"),
+    ({"from": "2026-01-02T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, "/until"),
+    ({"from": "2026-01-02T00:00:00", "until": "2026-01-03T00:00:00Z"}, "/from"),
+    ({"from": "2026-01-02T00:00:00Z"}, "/until"),
+)
+
+
+@pytest.mark.parametrize(("said", "pointer"), ABSENCES, ids=range(len(ABSENCES)))
+async def test_an_absence_that_no_calendar_has_is_refused(
+    routing: Running, said: dict[str, str], pointer: str
+) -> None:
+    refuses(await routing.http.put("/v1/people/chen/availability", json=said), 422, pointer)
 
 
 async def test_what_has_ended_takes_nothing_in_and_is_not_ended_twice(

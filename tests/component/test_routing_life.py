@@ -166,6 +166,23 @@ async def test_the_same_key_again_does_nothing_and_for_something_else_is_refused
     assert other.status_code == 422 and other.json()["errors"][0]["pointer"] == "Idempotency-Key"
 
 
+async def test_a_key_is_its_callers_own(routing: Running) -> None:
+    """Somebody else's key neither hides what one asks for nor tells that it was used."""
+    _, case = await opened(routing)
+    note, key = {"action": "note", "text": "called"}, {"Idempotency-Key": "1"}
+    for version, actor in enumerate(("chen", "li", "chen", "li"), start=3):
+        answer = await act(routing, case, note, **key, **{"X-Actor": actor})
+        assert (answer.status_code, answer.json()["version"]) == (200, min(version, 4))
+
+
+async def test_one_of_the_versions_in_a_list_has_to_be_the_case_s(routing: Running) -> None:
+    _, case = await opened(routing)
+    note = {"action": "note", "text": "called"}
+    for version, said in enumerate(('"1", "2"', 'W/"3" , "3"', "*", '"7",, "5"', "6"), start=3):
+        answer = await act(routing, case, note, **{"If-Match": said})
+        assert (answer.status_code, answer.json()["version"]) == (200, version)
+
+
 async def test_of_two_who_act_at_once_on_one_version_one_wins(routing: Running) -> None:
     _, case = await opened(routing)
     answers: list[httpx.Response] = await asyncio.gather(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, get_args
 
 from services.routing.domain.case_file import OPEN_STATUSES, CaseFile
@@ -63,6 +63,13 @@ def document(case: Case) -> Document:
     return case_document(CaseFile(case))
 
 
+def all_lists(of: Case, other: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
+    """Every kind of list, with the values of these cases."""
+    yield from lists(of, deep)
+    yield from long_spans(of, deep)
+    yield from apart(of, other, deep)
+
+
 def lists(of: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
     """Every filter, every pair, department with status and priority, a span of days: each in every order,
     with the values of this case. `deep`: from this case on, else from the beginning."""
@@ -99,6 +106,30 @@ def long_spans(of: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
             yield f"{about}, -updated_at", Wanted(fields, opened, "-updated_at", place)
 
 
+def apart(of: Case, other: Case, deep: bool) -> Iterator[tuple[str, Wanted]]:
+    """Values that seldom or never meet, each of them frequent; and callers of several departments."""
+    choices: list[dict[str, Any]] = [
+        {first: getattr(of, first), second: getattr(other, second)}
+        for first, second in permutations(("owner", "category", "department"), 2)
+    ]
+    here = int(of.department[1:])
+    for n in (3, 6):
+        scope = {"$in": [f"d{(here + more) % DEPARTMENTS}" for more in range(n)]}
+        choices += [{"department": scope}, {"department": scope, "status": of.status}]
+        choices += [{"department": scope, name: getattr(other, name)} for name in ("owner", "category")]
+    for fields in choices:
+        names = [
+            f"{len(value['$in'])} {name}s" if isinstance(value, dict) else name
+            for name, value in fields.items()
+        ]
+        label, since = f"apart: {' + '.join(names)}", {"$gte": of.opened_at - timedelta(days=365)}
+        for order in _ORDERS:
+            place = Place.of(of, order) if deep else None
+            yield f"{label}, {order}", Wanted(fields, {}, order, place)
+        place = Place.of(of, "-updated_at") if deep else None
+        yield f"{label} + opened_from, -updated_at", Wanted(fields, since, "-updated_at", place)
+
+
 def expected(all_cases: list[Case], wanted: Wanted, limit: int) -> list[Case]:
     """The list by looking at every case."""
     moment, direction = ORDERS[wanted.order]
@@ -110,7 +141,9 @@ def expected(all_cases: list[Case], wanted: Wanted, limit: int) -> list[Case]:
     def fits(case: Case) -> bool:
         values = {"customer.id": case.customer.id}
         same = all(
-            values.get(name, getattr(case, name, None)) == value for name, value in wanted.fields.items()
+            values.get(name, getattr(case, name, None))
+            in (value["$in"] if isinstance(value, Mapping) else (value,))
+            for name, value in wanted.fields.items()
         )
         opened = wanted.opened
         return same and _within(case.opened_at, opened)

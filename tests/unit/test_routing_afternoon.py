@@ -6,6 +6,7 @@ taken only when something was asked, so that every end of the afternoon shows th
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ PEOPLE = sorted(USUAL["people"])
 DEPARTMENTS = sorted(USUAL["departments"])
 TEXTS = st.sampled_from(["x"] * 9 + [" "])
 NUMBERS = st.integers(0, 60)
+AFTERNOONS = int(os.environ.get("CQM_AFTERNOONS", "150"))
+"""`CQM_AFTERNOONS=3000 pytest --hypothesis-seed=1 tests/unit/test_routing_afternoon.py` plays thousands."""
 PATIENCE = 50
 """Rounds of turns after which everything that was asked is done."""
 SEVERITIES, URGENCIES = get_args(Severity), get_args(Urgency)
@@ -160,10 +163,10 @@ class AnAfternoon(RuleBasedStateMachine):
 
     def _do(self, case_id: UUID, move: AnyAction, hand: Hand) -> None:
         key = f"k{len(self.desk.told)}" if hand.clicks > 1 else ""
-        version = self.desk.shelf.cases[case_id].case.version - hand.behind
+        seen = (str(self.desk.shelf.cases[case_id].case.version - hand.behind),)
         expected = "stale" if hand.behind else self._expected(case_id, move)
         for _ in range(hand.clicks):
-            assert self._outcome(case_id, Asked(move, Principal(hand.actor), version, key)) == expected
+            assert self._outcome(case_id, Asked(move, Principal(hand.actor), seen, key)) == expected
 
     def _expected(self, case_id: UUID, move: AnyAction) -> str:
         said = {name: getattr(move, name) for name in move.__struct_fields__}
@@ -351,6 +354,6 @@ _NAMES = (
 
 TestAnAfternoon = AnAfternoon.TestCase
 TestAnAfternoon.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None,
+    max_examples=AFTERNOONS, stateful_step_count=40, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -22,6 +23,9 @@ from shared.principal import Principal
 from shared.problem import Fault, Problem
 
 BODY = BodyLimits(("application/json",), bytes=200_000, seconds=10.0)
+_TAG = re.compile(r'(W/)?"([^"]*)"')
+_BARE = re.compile("[0-9]+")
+"""A version without its quotation marks, as many clients write it."""
 _action: msgspec.json.Decoder[AnyAction] = msgspec.json.Decoder(AnyAction)
 
 
@@ -33,20 +37,21 @@ def acting_routes(store: CaseStore, actions: Actions, guard: type[APIRoute]) -> 
     async def post_action(
         identity: str,
         request: Request,
-        if_match: Annotated[str | None, Header(max_length=40)] = None,
+        if_match: Annotated[str | None, Header()] = None,
         idempotency_key: Annotated[str, Header(pattern=r'^"?[\x21-\x7e]{0,255}$')] = "",
     ) -> Response:
         """Do something with a case; `allowed_actions` says what is legal now.
 
-        The same Idempotency-Key again does nothing more and answers the case as it is.
+        The same Idempotency-Key of the same caller again does nothing more and answers the case as it is.
         """
         who: Principal = request.state.principal
         file = await found(store, identity, who)
         media_type(request, BODY.types)
         action = decoded(_action, await read_body(request, BODY), "The action does not fit.")
         key, trace = idempotency_key.strip('"'), request.state.traceparent
+        versions = None if if_match is None else versions_of(request.headers.getlist("if-match"))
         with _refusals(who):
-            asked = Asked(action, who, _version(if_match), key, trace)
+            asked = Asked(action, who, versions, key, trace)
             return case_answer(await actions.carry_out(file.case.id, asked), who)
 
     return router
@@ -73,10 +78,17 @@ def _refusals(who: Principal) -> Iterator[None]:
         raise Problem(422, "The action lacks what it has to say.", [fault]) from None
 
 
-def _version(if_match: str | None) -> int | None:
-    if if_match is None or if_match == "*":
+def versions_of(lines: Sequence[str]) -> tuple[str, ...] | None:
+    """The versions that the lines of If-Match name, None for `*`: a list, of which one has to be the case's.
+
+    A weak tag is none of them (RFC 9110, 13.1.1). Raises Problem 412 where nothing is named.
+    """
+    said = ", ".join(lines).strip()
+    if said == "*":
         return None
-    digits = if_match.removeprefix("W/").strip('"')
-    if not digits.isascii() or not digits.isdigit():
+    if _BARE.fullmatch(said):
+        return (said,)
+    tags = _TAG.findall(said)
+    if not tags:
         raise Problem(412, "If-Match holds no version of this case.")
-    return int(digits)
+    return tuple(version for weak, version in tags if not weak)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -76,8 +76,15 @@ def _absence(said: Availability, now: datetime) -> Absence | None:
         if said.start is not None:
             raise Problem(422, UNFIT, [Fault("/until", "is required with from")])
         return None
-    start = said.start or now
-    if not start < said.until <= start + LONGEST:
+    start, until = _utc("/from", said.start or now), _utc("/until", said.until)
+    if not timedelta(0) < until - start <= LONGEST:
         fault = Fault("/until", "must be after from, by at most 366 days", "366 d")
         raise Problem(422, UNFIT, [fault])
-    return Absence(in_milliseconds(start), in_milliseconds(said.until))
+    return Absence(in_milliseconds(start), in_milliseconds(until))
+
+
+def _utc(where: str, at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise Problem(422, UNFIT, [Fault(where, "must be within the years 1 to 9999 in UTC")]) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -27,9 +27,12 @@ def place_of(cursor: str, order: Order) -> Place:
     fault = Fault("?cursor", "is not from this list")
     wrong = Problem(422, "The cursor is not one of this list.", [fault])
     try:
-        of, priority, at, last = _decoder.decode(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        of, priority, at, last = _decoder.decode(
+            base64.b64decode(cursor.encode("ascii"), b"-_", validate=True)
+        )
+        utc = at.astimezone(UTC)  # in which a forged moment may lie beyond the year 9999
+    except (ValueError, OverflowError, binascii.Error, msgspec.MsgspecError):
         raise wrong from None
     if of != order or at.tzinfo is None:
         raise wrong
-    return Place(priority, at, last)
+    return Place(priority, utc, last)

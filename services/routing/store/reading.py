@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from services.routing.store.parts import Part
 from shared.events import Case
 from shared.mongo import Document, Session, driver_errors
 
+_ID = re.compile("[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+_REFERENCE = re.compile("[0-9A-Za-z]{4}(-[0-9A-Za-z]{4}){2}")
 ORIGINS = {"batch": "product.batch", "supplier": "supplier_id"}
 """Where what a case is about came from: cases that have it in common may have one cause."""
 
@@ -24,6 +27,8 @@ class Reading(Part):
     async def find(self, identity: str, session: Session | None = None) -> CaseFile | None:
         """A case by id, or by the reference that people read out."""
         query = _identified(identity)
+        if query is None:
+            return None
         if session is not None:
             document = await self._cases.find_one(query, session=session)
         else:
@@ -95,8 +100,9 @@ class Reading(Part):
             return {d["_id"]: d["n"] async for d in self._cases.aggregate(stages)}
 
 
-def _identified(identity: str) -> Document:
-    try:
+def _identified(identity: str) -> Document | None:
+    """The question for a case by its name; None for what only looks like one (`UUID` takes full-width digits
+    and 0x, `upper` makes an S of a long one)."""
+    if _ID.fullmatch(identity):
         return {"_id": UUID(identity)}
-    except ValueError:
-        return {"reference": identity.upper()}
+    return {"reference": identity.upper()} if _REFERENCE.fullmatch(identity) else None
