@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -100,3 +101,24 @@ def test_what_the_documents_name_exists() -> None:
         )
         families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
         assert families <= known, path.name
+
+
+def test_each_alarm_says_how_urgent_it_is_and_stands_in_the_runbook() -> None:
+    rules = [
+        rule
+        for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    assert {rule["labels"]["severity"] for rule in rules} == {"critical", "warning"}
+    assert all(rule["annotations"]["summary"] for rule in rules)
+    told = re.findall(r"^\| `(CQM\w+)` \|", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(rule["alert"] for rule in rules)
+
+
+def test_an_alarm_asks_for_labels_that_its_metric_has() -> None:
+    labels = {exposed_name(metric): set(metric._labelnames) for metric in CATALOGUE.values()}
+    asked = re.findall(r"(cqm_\w+)\{([^}]*)\}", (ROOT / "deploy/prometheus/alerts.yml").read_text())
+    assert asked
+    for name, matchers in asked:
+        names = set(re.findall(r"(\w+)[=!]", matchers))
+        assert names <= labels[re.sub("_(count|sum|bucket)$", "", name)], (name, names)
