@@ -6,6 +6,7 @@ import ipaddress
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +65,23 @@ class Api:
             if page["next"] is None or len(items) >= most:
                 return items[:most]
             cursor = {"cursor": page["next"]}
+
+    async def download(self, service: str, path: str, parameters: Parameters, to: Path) -> None:
+        """The answer as a file, written as it comes, and left only whole. Raises as `get`, and OSError."""
+        url, part = self.addresses.url(service), to.with_name(f".{to.name}.part")
+        try:
+            async with self._client.stream("GET", url + path, params=parameters) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise refused(service, response)
+                with part.open("wb") as file:
+                    async for piece in response.aiter_bytes():
+                        file.write(piece)
+            part.replace(to)
+        except httpx.HTTPError as error:
+            raise no_answer(service, url, error) from error
+        finally:
+            part.unlink(missing_ok=True)
 
     async def _call(self, service: str, method: str, path: str, **content: Any) -> Any:
         url = self.addresses.url(service)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from deploy.commands.addresses import find
 from deploy.commands.api import Parameters, opened
-from deploy.commands.terminal import AsJson, DataDir, line, out, plain, run, table, write_json
+from deploy.commands.terminal import (
+    USAGE,
+    AsJson,
+    DataDir,
+    Failure,
+    line,
+    out,
+    plain,
+    run,
+    table,
+    write_json,
+)
 
+FORMATS = ("csv", "parquet")
 BAR = 30
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -33,6 +46,12 @@ def register(app: typer.Typer) -> None:
         ] = None,
         scale: Annotated[str | None, typer.Option(help="1-7, 1-5, 1-10 or 0-10, of ces")] = None,
         zone: Annotated[str | None, typer.Option(help="IANA time zone of days and weeks")] = None,
+        save: Annotated[
+            Path | None, typer.Option(help="Write it to a file instead: FILE.csv or FILE.parquet.")
+        ] = None,
+        records: Annotated[
+            bool, typer.Option("--records", help="With --save: all records that it counts.")
+        ] = False,
         data_dir: DataDir = None,
         as_json: AsJson = False,
     ) -> None:
@@ -50,6 +69,8 @@ def register(app: typer.Typer) -> None:
             "zone": zone,
         }
         parameters: Parameters = {key: value for key, value in asked.items() if value}
+        if save is not None or records:
+            return _save(name, parameters, save, records, data_dir)
         answer = run(_ask(name, parameters, data_dir))
         if as_json:
             write_json(answer)
@@ -62,6 +83,29 @@ def register(app: typer.Typer) -> None:
 async def _ask(name: str | None, parameters: Parameters, data_dir: DataDir) -> Any:
     async with opened(find(data_dir)) as api:
         return await api.get("analytics", f"/v1/kpis/{name}" if name else "/v1/kpis", parameters)
+
+
+def _save(
+    name: str | None, parameters: Parameters, to: Path | None, records: bool, data_dir: Path | None
+) -> None:
+    if name is None or to is None:
+        raise Failure("A file holds one figure", "cqm kpi NAME --save FILE.csv", USAGE)
+    form = to.suffix.removeprefix(".").lower()
+    if form not in FORMATS:
+        raise Failure(f"{to} ends neither in .csv nor in .parquet", "", USAGE)
+    # a spreadsheet takes a CSV file for UTF-8 only with a byte order mark
+    parameters |= {"format": form} | ({"bom": "true"} if form == "csv" else {})
+    path = f"/v1/kpis/{name}/records" if records else f"/v1/kpis/{name}"
+
+    async def saved() -> None:
+        async with opened(find(data_dir)) as api:
+            await api.download("analytics", path, parameters, to)
+
+    try:
+        run(saved())
+    except OSError as error:
+        raise Failure(f"{to} cannot be written: {error.strerror or error}") from error
+    line(f"{to}: {to.stat().st_size:,} bytes")
 
 
 def _show_catalogue(answer: Any) -> None:

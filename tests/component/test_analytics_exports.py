@@ -14,6 +14,9 @@ import httpx
 import pandas as pd
 import pytest
 
+from deploy.commands.addresses import Addresses
+from deploy.commands.api import Api, Parameters
+from deploy.commands.terminal import Failure
 from services.analytics.api import exports
 from services.analytics.app import build
 from services.analytics.domain.feedback import Known, take
@@ -196,3 +199,19 @@ async def test_many_records_are_streamed_in_constant_memory_and_who_leaves_holds
                     ids[form] = frame["id"].tolist()
         mongo.close()
     assert len(set(ids["csv"])) == len(ids["csv"]) == MANY and ids["csv"] == ids["parquet"]
+
+
+@pytest.mark.parametrize(
+    ("path", "rows"), [("kpis/feedback_volume", 1), ("kpis/feedback_volume/records", 60)]
+)
+async def test_cqm_kpi_saves_the_file_that_the_service_gives(
+    analytics: Running, tmp_path: Path, path: str, rows: int
+) -> None:
+    addresses, file = Addresses("x", {"analytics": ("http://cqm",)}, tmp_path), tmp_path / "it.csv"
+    parameters: Parameters = MAY | {"filter": [f"source:{TAG}"], "format": "csv", "bom": "true"}
+    await Api(addresses, analytics.http).download("analytics", f"/v1/{path}", parameters, file)
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf") and len(pd.read_csv(file)) == rows
+    with pytest.raises(Failure, match="analytics answered 422"):
+        await Api(addresses, analytics.http).download("analytics", f"/v1/{path}", {"by": "nothing"}, file)
+    assert len(pd.read_csv(file)) == rows, "what was there stays"
+    assert os.listdir(tmp_path) == [file.name]

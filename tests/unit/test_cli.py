@@ -186,3 +186,16 @@ def test_kpi_asks_with_every_parameter_of_a_figure(monkeypatch: pytest.MonkeyPat
     done = runner.invoke(build(), ["kpi", "ces", *options, "--json"])
     assert done.exit_code == 0, done.output
     assert asked == given | {"name": "ces"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--save", "it.csv"], "one figure"),
+        (["nps", "--records"], "one figure"),
+        (["nps", "--save", "it.xlsx"], "ends neither in .csv nor in .parquet"),
+    ],
+)
+def test_kpi_saves_one_figure_in_a_form_that_it_knows(given: list[str], said: str) -> None:
+    failure = runner.invoke(build(), ["kpi", *given]).exception
+    assert isinstance(failure, Failure) and failure.code == USAGE and said in failure.message
