@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,9 @@ from uuid import uuid4
 
 import pytest
 
+from services.intake.api import hooks
 from services.intake.app import build
+from services.intake.domain.payload import read_payload
 from services.intake.settings import ADAPTERS, IntakeSettings
 from services.routing.app import build as build_routing
 from services.routing.settings import RoutingSettings
@@ -207,6 +210,22 @@ async def test_what_is_no_feedback_is_answered_202_and_taken_by_nobody(intake: R
     body = b'{"type": "feedback.deleted"}'
     answer = await intake.http.post("/v1/hooks/generic", content=body, headers=signed(body))
     assert (answer.status_code, answer.json()) == (202, {"accepted": 0, "ids": []})
+
+
+async def test_a_long_payload_is_read_beside_other_requests(
+    intake: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[bool] = []
+
+    def read(raw: bytes) -> Any:
+        readers.append(threading.current_thread() is threading.main_thread())
+        return read_payload(raw)
+
+    monkeypatch.setattr(hooks, "read_payload", read)
+    for said in (GOOD, feedback(attributes={"words": "x" * 900}, unread=[1] * 300_000)):
+        answer = await intake.http.post("/v1/hooks/generic", content=said, headers=signed(said))
+        assert answer.status_code == 202, answer.text
+    assert readers == [True, False]
 
 
 async def test_an_adapter_without_its_secret_is_shut_and_the_others_are_open(

@@ -31,6 +31,8 @@ _CONFLICT = "an earlier element has this identity and another content"
 _SIGNALS = {signal.name: signal for signal in (FEEDBACK, ACTIVITY)}
 # Elements of one payload that are mapped before other requests get their turn.
 _TURN = 50
+# Bytes of a payload that is read between two other requests; a longer one may have 300,000 values.
+_SHORT = 65_536
 
 
 def hook_routes(door: Door, entrances: Callable[[], Mapping[str, Entrance]]) -> APIRouter:
@@ -96,7 +98,7 @@ def _verified(entrance: Entrance, request: Request, body: bytes, now: datetime) 
 
 async def _signals(adapter: Adapter, body: bytes, delivery: str, now: datetime, trace: bytes) -> list[Ready]:
     """All signals of a payload. Raises Refused with what is wrong with any of them, told of the payload."""
-    payload = read_payload(body)
+    payload = read_payload(body) if len(body) <= _SHORT else await asyncio.to_thread(read_payload, body)
     taken: list[Ready] = []
     flaws: list[Flaw] = []
     seen: dict[str, str] = {}
