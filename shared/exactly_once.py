@@ -150,7 +150,8 @@ class ExactlyOnce:
             decision = await transaction(await self._own_session(), body)
         crash_point(self.group, "committed")
         for partition, span in spans.items():
-            self.positions[partition] = Position(self.positions[partition].epoch, span.next)
+            if held := self.positions.get(partition):  # a rebalance may have taken it during the commit
+                self.positions[partition] = Position(held.epoch, span.next)
         await self.publisher.publish([record for records in pending.values() for record in records])
         crash_point(self.group, "published")
         return decision

@@ -116,6 +116,22 @@ async def test_whoever_takes_over_can_write_what_a_killed_transaction_was_writin
     await successor.close()
 
 
+async def test_a_batch_that_is_committed_while_its_partition_is_revoked_is_done(
+    mongo: Mongo, prefix: str
+) -> None:
+    owner = exactly_once(mongo, prefix)
+    await owner.claim(PARTITIONS[:2])
+
+    async def revoked(changes: None, session: Session) -> None:
+        owner.release(PARTITIONS[:1])
+
+    handler = Handler(nothing, lambda batch, loaded: Decision(None), revoked)
+    await owner.apply(handler, EMPTY, {partition: Span(5) for partition in PARTITIONS[:2]})
+    assert {partition: held.next for partition, held in owner.positions.items()} == {PARTITIONS[1]: 5}
+    assert [fence["next"] async for fence in owner.database.offsets.find()] == [5, 5]
+    await owner.close()
+
+
 async def test_a_claim_that_failed_halfway_leaves_nothing_running_behind_the_next_one(
     mongo: Mongo, prefix: str
 ) -> None:

@@ -50,7 +50,7 @@ TAKES_A_STEP = (
 """A crash point that is passed only with an escalation in hand."""
 LATE_SECONDS = 6.0
 ROUNDS = 3
-"""A zombie whose connection broke while it slept asks for its fence, and sees that it has lost it."""
+"""Not every zombie does harm: of the first three that were played one did not."""
 SERVICES = ("intake", "routing", "sla", "analytics")
 Mutate = Callable[..., Path]
 
