@@ -14,6 +14,7 @@ is harmless. What is published twice has the same ids; consumers meet it by ids 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -62,7 +63,8 @@ class ExactlyOnce:
     """The fences of one consumer group, and the transaction around its handlers' work.
 
     The streams of one process take turns with their transactions: they write the same cases, and a
-    conflict makes a whole batch be loaded and decided again.
+    conflict makes a whole batch be loaded and decided again. `took`: seconds of the last transaction, without
+    the wait for its turn.
     """
 
     group: str
@@ -72,6 +74,7 @@ class ExactlyOnce:
     publisher: Publisher
     turn: asyncio.Lock
     positions: dict[Partition, Position] = field(default_factory=dict)
+    took: float = 0.0
     _session: Session | None = None
 
     async def close(self) -> None:
@@ -147,7 +150,9 @@ class ExactlyOnce:
             return decision
 
         async with self.turn:
+            began = time.monotonic()
             decision = await transaction(await self._own_session(), body)
+            self.took = time.monotonic() - began
         crash_point(self.group, "committed")
         for partition, span in spans.items():
             if held := self.positions.get(partition):  # a rebalance may have taken it during the commit

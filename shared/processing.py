@@ -43,6 +43,7 @@ C = TypeVar("C")
 _PIECES, _PIECE = 4, 1000
 """A large poll is done in so many transactions, so that there is always something to read ahead; with fewer
 records than that each of them would cost more than it saves."""
+_FEW = 100
 UNSTORABLE = (OverflowError, BSONError)
 """What MongoDB's format has no room for: an integer over 64 bits, a time after the year 9999 in UTC."""
 
@@ -166,16 +167,20 @@ class Processor(Generic[L, C]):
         with metrics.tracer.start_as_current_span(
             f"process {group}", context, kind=SpanKind.CONSUMER, links=links, attributes=count
         ):
-            began = self.clock.monotonic()
             decision = await self.exactly_once.apply(self.handler, work.batch, work.spans, self.refuse)
-        self._adapt(len(records), self.clock.monotonic() - began)
+        self._adapt(len(records), self.exactly_once.took)
         self._done(work, decision.refused)
 
     def _adapt(self, records: int, seconds: float) -> None:
-        """Keep a transaction well within the lifetime that the server gives it, however slow the machine."""
-        if seconds > self.limits.transaction_seconds:
-            self._most = max(1, min(self._most, records) // 2)
-        elif records >= self._most and seconds < self.limits.transaction_seconds / 3:
+        """Keep a transaction well within the lifetime that the server gives it, however slow the machine.
+
+        A small one that is slow waits for something, and half of it would wait as long: only one that the
+        server ended (TooSlow) makes the next ones smaller than _FEW.
+        """
+        limit = self.limits.transaction_seconds
+        if seconds > limit and records > _FEW:
+            self._most = max(_FEW, min(self._most, records) // 2)
+        elif records >= self._most and seconds < (limit if self._most < _FEW else limit / 2):
             self._most = min(self._most * 2, self.limits.transaction_records)
 
     async def _isolate(self, polled: Polled, error: Exception) -> None:

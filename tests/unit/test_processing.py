@@ -14,7 +14,7 @@ from shared.ahead import Ahead
 from shared.clock import SystemClock
 from shared.errors import PermanentError
 from shared.exactly_once import Position
-from shared.handler import Decision, Handler, Partition
+from shared.handler import Batch, Decision, Handler, Partition
 from shared.processing import Polled, Processor, split, take
 from tests.support.spine import feedback, record
 
@@ -87,6 +87,47 @@ def test_an_error_ahead_of_time_harms_nobody_and_is_met_in_its_turn() -> None:
     with pytest.raises(PermanentError):
         ahead.received(HERE, records[1])
     assert ahead.received(HERE, records[2]).foreseen == "seen b"
+
+
+class Spine:
+    """One whose transactions take so many seconds, whatever their size; it remembers how large they were."""
+
+    group = "g"
+
+    def __init__(self, took: float) -> None:
+        self.took, self.sizes = took, list[int]()
+        self.positions = {HERE: Position(1, None)}
+
+    async def apply(self, handler: Any, batch: Batch[Any], *given: Any) -> Decision[None]:
+        self.sizes.append(len(batch.records))
+        return Decision(None)
+
+
+async def transactions(processor: Processor[None, None], polls: int) -> list[int]:
+    """The sizes of those that are made of as many polls of 400 records."""
+    (one,) = polled("a")
+    records = [SimpleNamespace(value=one.value, headers=one.headers, offset=place) for place in range(400)]
+    spine: Any = processor.exactly_once
+    for _ in range(polls):
+        spine.sizes = []
+        await processor.process({HERE: records})
+    sizes: list[int] = spine.sizes
+    return sizes
+
+
+async def test_slow_transactions_are_made_smaller_but_not_so_small_that_nothing_gets_done() -> None:
+    spine = Spine(took=2.0)
+    processor: Processor[None, None] = Processor(spine, Handler(nothing, nothing, nothing), SystemClock())  # type: ignore[arg-type]
+    assert await transactions(processor, 9) == [100] * 4
+    spine.took = 0.1
+    assert await transactions(processor, 3) == [400]
+
+
+async def test_what_the_server_ended_for_its_age_grows_again_as_soon_as_it_does_not() -> None:
+    spine = Spine(took=0.9)
+    processor: Processor[None, None] = Processor(spine, Handler(nothing, nothing, nothing), SystemClock())  # type: ignore[arg-type]
+    processor._most = 1  # as TooSlow left it
+    assert max(await transactions(processor, 2)) > 100
 
 
 class Interrupted:
