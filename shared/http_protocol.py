@@ -1,5 +1,5 @@
 """What uvicorn's HTTP protocol lacks: limits on the head of a request, in size and in time, heads that say
-one thing only, and the bodies of those who would rather speak HTTP/2.
+one thing only, the bodies of those who would rather speak HTTP/2, and a refusal that costs next to nothing.
 
 Without limits a connection that sends a header of a gigabyte is read into memory, and one that sends nothing,
 or a letter a minute, is kept for ever.
@@ -8,6 +8,7 @@ or a letter a minute, is kept for ever.
 from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -23,19 +24,29 @@ MAX_TARGET_BYTES = 16 * 1024
 _ONCE = frozenset((b"host", b"content-type", b"content-encoding", b"authorization", b"x-api-key"))
 """Fields of which two would be understood in two ways, by a proxy and by us (RFC 9110, 5.3)."""
 _HOP = frozenset((b"upgrade", b"http2-settings", b"connection"))
+_CALLS = b"/v1/"
+_SMALL_BODY = 64 * 1024
 _MALFORMED = Problem(400, "The request is not HTTP/1.1, or says in two ways where its body ends.")
+
+
+def _never(under_way: int) -> bool:
+    return False
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. `head_seconds`: time in which the head of a request must have arrived, from the opening
-    of the connection or from its first byte."""
+    of the connection or from its first byte. `is_full`: whether, with so many requests under way,
+    posts to the API are refused before anything is made of them: who refuses as dearly as he serves does
+    nothing else under overload."""
 
     head_seconds = 10.0
+    is_full: Callable[[int], bool] = staticmethod(_never)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusal = _MALFORMED
         self._upgrading = False
+        self._shedding = False
         self._deadline: TimerHandle | None = None
         self._unread = 0
         """Bytes since the last complete head or piece of a body: of a head or of trailers, not complete."""
@@ -67,6 +78,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._unset_keepalive_if_required()  # of a refusal that was answered within the same piece of data
         if self._deadline is None:
             self._expect_head()
 
@@ -82,7 +94,24 @@ class LimitedProtocol(HttpToolsProtocol):
         if refusal is not None:
             self._refusal = refusal
             raise ValueError(refusal.detail)  # ends the parsing; `data_received` says why
-        super().on_headers_complete()
+        if self.is_full(len(self.tasks)) and self._is_call():
+            self._shed()
+        else:
+            super().on_headers_complete()
+
+    def _is_call(self) -> bool:
+        """A post to the API that no other request of this connection stands before."""
+        waits = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]
+        return self.parser.get_method() == b"POST" and self.url.startswith(_CALLS) and not waits
+
+    def _shed(self) -> None:
+        """A small body is let come, unread, and the connection stays: a new one would cost more."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        small = length.isdigit() and int(length) <= _SMALL_BODY
+        if not small or self.expect_100_continue or not self.parser.should_keep_alive():
+            self._refusal = _FULL
+            raise ValueError(_FULL.detail)
+        self._shedding = True
 
     def _stay_with_http_1(self, rest: bytes) -> None:
         """Who asks for another protocol is answered in this one (RFC 9110, 7.8).
@@ -99,19 +128,24 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
-        super().on_body(body)
+        if not self._shedding:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._unread = 0
-        if not self._upgrading:
+        if self._shedding:
+            self._shedding = False
+            self._forget_deadline()
+            _SHED.inc()
+            self.transport.write(_FULL_ANSWER)
+            self.on_response_complete()
+        elif not self._upgrading:
             super().on_message_complete()
 
     def _refuse(self, problem: Problem) -> None:
         self._forget_deadline()
         HTTP_REFUSED.labels(_REASONS[problem.status]).inc()
-        body = msgspec.json.encode(problem.document())
-        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[problem.status] + head.encode() + body)
+        self.transport.write(_answer(problem, "connection: close\r\n"))
         self.transport.close()
 
     def _is_idle(self) -> bool:
@@ -131,9 +165,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def protocol(head_seconds: float) -> type[LimitedProtocol]:
+def protocol(head_seconds: float, is_full: Callable[[int], bool] = _never) -> type[LimitedProtocol]:
     """The protocol for uvicorn's `http`, which takes a class and no arguments for it."""
-    return type("Protocol", (LimitedProtocol,), {"head_seconds": head_seconds})
+    settings = {"head_seconds": head_seconds, "is_full": staticmethod(is_full)}
+    return type("Protocol", (LimitedProtocol,), settings)
+
+
+def _answer(problem: Problem, more: str = "") -> bytes:
+    body = msgspec.json.encode(problem.document())
+    fields = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return STATUS_LINE[problem.status] + f"{head}{more}\r\n".encode() + body
 
 
 def _too_large(target: bytes, headers: list[tuple[bytes, bytes]]) -> Problem | None:
@@ -177,4 +219,11 @@ _HEADERS_TOO_LARGE = Problem(
     f"The header fields of a request have at most {MAX_HEADER_BYTES} bytes.",
     [Fault("", "the header fields are too large", MAX_HEADER_BYTES)],
 )
-_REASONS = {400: "malformed", 414: "target_too_long", 431: "headers_too_large"}
+_FULL = Problem(
+    503,
+    "Too much is arriving at the same time; nothing of this request was taken.",
+    headers={"Retry-After": "1"},
+)
+_FULL_ANSWER = _answer(_FULL)
+_REASONS = {400: "malformed", 414: "target_too_long", 431: "headers_too_large", 503: "overload"}
+_SHED = HTTP_REFUSED.labels("overload")

@@ -88,7 +88,7 @@ PUBLISH_SECONDS = histogram("cqm_publish_batch_seconds", "Time until Kafka ackno
 HTTP_SECONDS = histogram("cqm_http_request_seconds", "Time to answer", ["method", "route", "status"])
 HTTP_REFUSED = counter(
     "cqm_http_refused_total",
-    "Connections ended before any route: malformed, target_too_long, headers_too_large, slow_head",
+    "Refused before any route: malformed, target_too_long, headers_too_large, slow_head, overload",
     ["reason"],
 )
 

@@ -71,6 +71,8 @@ class Service:
     failed: dict[str, str] = field(default_factory=dict)
     started: bool = False
     draining: bool = False
+    is_full: Callable[[int], bool] = lambda under_way: False
+    """Whether, with so many requests under way, posts are refused (shared/http_protocol.py)."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -259,16 +261,18 @@ def serve(build: Callable[[], FastAPI], settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    uvicorn.run(app, **server_options(settings))
+    uvicorn.run(app, **server_options(settings, app))
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
+def server_options(settings: Settings, app: FastAPI) -> dict[str, Any]:
     """How uvicorn runs a service."""
+    service: Service | None = getattr(app.state, "service", None)
+    is_full = service.is_full if service else lambda under_way: False
     return {
         "host": settings.host,
         "port": settings.port,
         "loop": "uvloop",
-        "http": protocol(settings.head_seconds),
+        "http": protocol(settings.head_seconds, is_full),
         "ws": "none",
         "access_log": False,
         "log_config": None,

@@ -26,8 +26,10 @@ log = structlog.get_logger("cqm.intake")
 def build(settings: IntakeSettings | None = None, clock: Clock | None = None) -> FastAPI:
     settings = settings or IntakeSettings()
     service = Service.build("intake", settings, clock or SystemClock(), consumes=False)
+    crowd = api.Crowd(settings.queue_seconds)
+    service.is_full = crowd.is_full
     door = api.Door(
-        api.Outlet(service.publisher, settings.publish_deadline),
+        api.Outlet(service.publisher, settings.publish_deadline, crowd.waited),
         api.Budget(settings.in_flight_bytes),
         service.clock,
         service.access,

@@ -27,6 +27,12 @@ class IntakeSettings(Settings):
     publish_deadline: float = Field(
         default=1.5, gt=0, le=60, description="seconds until Kafka must have acknowledged; then 503"
     )
+    queue_seconds: float = Field(
+        default=0.25,
+        gt=0,
+        le=60,
+        description="seconds that what was let in may wait for Kafka: so many are let in, others 503 at once",
+    )
     in_flight_bytes: int = Field(
         default=64 * MIB,
         ge=MIB,

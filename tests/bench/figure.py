@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-WIDTH, LABEL, VALUE = 760, 190, 150
+WIDTH, LABEL, VALUE = 760, 180, 170
 ROW, BAR, HEAD = 22, 14, 34
 SERVERS = ("Kafka", "mongod")
 

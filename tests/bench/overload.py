@@ -181,7 +181,7 @@ def main(
     whole: Annotated[Whole, typer.Argument(help="intake alone, or all four services.")] = Whole.INTAKE,
     lines: Annotated[int, typer.Option(min=1, max=500, help="Feedback a post; 1 is POST /v1/feedback.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Of each step.")] = 8.0,
-    connections: Annotated[int, typer.Option(min=1, max=8192, help="At most, at the same time.")] = 2000,
+    connections: Annotated[int, typer.Option(min=1, max=8192, help="At most, at the same time.")] = 1000,
     knee: Annotated[float, typer.Option(help="Posts a second; 0: look for it.")] = 0.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
     journals: Annotated[

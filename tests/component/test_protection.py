@@ -375,8 +375,9 @@ async def test_while_kafka_is_away_the_answer_is_503_within_two_seconds_in_bound
             crowds = [
                 await asyncio.gather(*(posted(http, "x" * 20_000) for _ in range(80))) for _ in range(3)
             ]
-            answers = [*alone, *(answer for crowd in crowds for answer in crowd)]
-            assert {(status, again) for status, _, again in answers} == {(503, "2")}
+            assert {(status, again) for status, _, again in alone} == {(503, "2")}
+            told = {(status, again) for crowd in crowds for status, _, again in crowd}
+            assert told <= {(503, "2"), (503, "1")}, "1 is for those who are not let in to wait"
             assert min(seconds for _, seconds, _ in alone) < 2.0, "the processor is shared with other tests"
             assert psutil.Process().memory_info().rss - before < 64 * 1024 * 1024
             kafka.signal(signal.SIGCONT)

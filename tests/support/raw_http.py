@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from shared.service import server_options
 from shared.settings import Settings
@@ -89,14 +91,21 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, settings: Settings) -> AsyncIterator[Listening]:
-    """The service on a port of its own, ready; drained at the end."""
-    server = _Server(uvicorn.Config(app, **server_options(settings) | {"port": 0}))
-    serving = asyncio.create_task(server.serve())
+async def serving(app: ASGIApp, options: Mapping[str, Any]) -> AsyncIterator[Listening]:
+    """The application on a port of its own behind uvicorn with these options; drained at the end."""
+    server = _Server(uvicorn.Config(app, **{**options, "port": 0}))
+    task = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started, what="listening")
-        await eventually(lambda: not app.state.service.problems(), what="ready")
         yield Listening(server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
-        await serving
+        await task
+
+
+@asynccontextmanager
+async def listening(app: FastAPI, settings: Settings) -> AsyncIterator[Listening]:
+    """The service on a port of its own, ready; drained at the end."""
+    async with serving(app, server_options(settings, app)) as where:
+        await eventually(lambda: not app.state.service.problems(), what="ready")
+        yield where

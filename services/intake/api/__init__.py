@@ -1,6 +1,6 @@
 """HTTP in: routes and their OpenAPI, admission of bodies, batches, and the way to Kafka."""
 
-from services.intake.api.admission import Budget
+from services.intake.api.admission import Budget, Crowd
 from services.intake.api.door import Door
 from services.intake.api.events import event_routes
 from services.intake.api.form_pages import Pages
@@ -12,6 +12,7 @@ from services.intake.api.routes import routes
 
 __all__ = [
     "Budget",
+    "Crowd",
     "Door",
     "Forms",
     "Outlet",

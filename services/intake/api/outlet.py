@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from msgspec import Struct
@@ -29,10 +30,14 @@ class Outlet:
     each would cost as much as a signal's id. Measured: docs/performance.md.
     """
 
-    def __init__(self, publisher: Publisher, deadline: float) -> None:
-        """`deadline`: seconds until Kafka must have acknowledged."""
+    def __init__(
+        self, publisher: Publisher, deadline: float, told: Callable[[float], None] = lambda waited: None
+    ) -> None:
+        """`deadline`: seconds until Kafka must have acknowledged. `told` hears of each publication how long
+        the oldest in it has waited."""
         self._publisher = publisher
         self._deadline = deadline
+        self._told = told
         self._waiting: list[_Waiting] = []
         self._under_way: list[_Waiting] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -72,6 +77,7 @@ class Outlet:
             self._under_way, self._waiting = [], []
 
     async def _publish_group(self, group: Sequence[_Waiting]) -> None:
+        came = group[0].due - self._deadline
         together = [record for one in group for record in one.records]
         PUBLICATION_SIGNALS.observe(len(together))
         try:
@@ -83,6 +89,9 @@ class Outlet:
             raise
         else:
             _settle(group, None)
+        finally:
+            # not by the loop's clock: it stands still for a turn, and a turn full of requests is a long one
+            self._told(time.monotonic() - came)
 
 
 def _settle(group: Iterable[_Waiting], error: CQMError | None) -> None:
