@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import uvloop
 from rich.console import Console
@@ -98,6 +99,11 @@ def table(costs: Costs, rates: Sequence[int] = RATES) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def read_costs(file: Path) -> Costs:
+    """What a run has written with --json."""
+    return msgspec.json.decode(file.read_bytes(), type=Costs)
+
+
 async def _on_disk(lab: Laboratory, feedback: int) -> tuple[dict[str, float], dict[str, float]]:
     """Bytes of each topic and each database, per feedback."""
     await lab.mongo.database("admin").command("fsync")
@@ -105,7 +111,7 @@ async def _on_disk(lab: Laboratory, feedback: int) -> tuple[dict[str, float], di
         topic.name: sum(
             segment.stat().st_size
             for partition in range(topic.partitions)
-            for segment in (lab.folder.kafka / f"{topic.name}-{partition}").glob("*.log")
+            for segment in (lab.folder.kafka / "data" / f"{topic.name}-{partition}").glob("*.log")
         )
         for topic in TOPICS
     }
@@ -130,8 +136,12 @@ async def _measure(folder: Path, count: int) -> Costs:
 def main(
     count: Annotated[int, typer.Option(min=1000, help="Feedback of the run.")] = 30_000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the costs here, too.")] = None,
+    given: Annotated[Path | None, typer.Option("--costs", help="What --json wrote: nothing is run.")] = None,
 ) -> None:
     """Costs per feedback, and what they mean for an operator."""
+    if given is not None:
+        typer.echo(table(read_costs(given)))
+        return
     configure_logging("bench", "text")
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
     about = machine()

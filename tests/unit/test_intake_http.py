@@ -211,6 +211,19 @@ async def test_a_failed_publication_fails_its_own_posts_only(shelf: Shelf) -> No
     await outlet.publish(record(1))
 
 
+async def test_each_publication_tells_how_long_its_oldest_waited_also_one_that_failed(shelf: Shelf) -> None:
+    waited: list[float] = []
+    outlet = Outlet(shelf, 0.05, waited.append)  # type: ignore[arg-type]
+    await outlet.publish(record(0))
+    shelf.open.clear()
+    with pytest.raises(Unavailable):
+        await outlet.publish(record(1))
+    shelf.open.set()
+    await outlet.publish(record(2))
+    assert len(waited) == 3
+    assert waited[1] >= 0.04 and min(waited) >= 0  # the loop's clock counts whole milliseconds
+
+
 async def test_who_has_given_up_is_not_published(shelf: Shelf) -> None:
     outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
     shelf.open.clear()
