@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench.scale import serial_part
-from tests.bench.sizing import COPIES, YEAR_SECONDS, Costs, size, table
+from tests.bench.sizing import COPIES, YEAR_SECONDS, Costs, read_costs, size, table
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 COSTS = Costs(
     rate=2000.0,
@@ -64,3 +68,7 @@ def test_the_table_has_a_line_for_each_rate_and_a_cell_for_each_head() -> None:
     assert len(lines) == 4
     assert len({line.count("|") for line in lines}) == 1
     assert lines[3].startswith("| 1,000 | 2 |")
+
+
+def test_the_table_of_the_document_is_that_of_the_costs_beside_it() -> None:
+    assert table(read_costs(DOCS / "scaling.json")) in (DOCS / "scaling.md").read_text(encoding="utf-8")
