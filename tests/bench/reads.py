@@ -20,6 +20,7 @@ from rich.table import Table
 from services.routing.store import CaseStore
 from services.routing.store.documents import file_of
 from shared.events import Case
+from shared.ids import first_document_id
 from shared.mongo import Database, Mongo, ending_after
 from tests.bench.alone import on_its_own_mongod
 from tests.support import archive
@@ -76,7 +77,9 @@ async def _draw(database: Database, draws: int) -> list[Case]:
     chance, drawn = random.Random(2), []
     for _ in range(draws + 1):
         since = archive.SINCE + chance.random() * 0.99 * archive.YEARS
-        document = await database.cases.find_one({"opened_at": {"$gte": since}}, sort=[("opened_at", 1)])
+        document = await database.cases.find_one(
+            {"_id": {"$gte": first_document_id(since)}}, sort=[("_id", 1)]
+        )
         assert document is not None, "the archive has cases in all of its time"
         drawn.append(file_of(document).case)
     return drawn

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.routing.store import CaseStore, listing
-from services.routing.store.listing import RETIRED, Place, Walk, Wanted, walks
+from services.routing.store.listing import RETIRED, Place, Walk, Wanted
 from shared.events import Case
 from shared.mongo import Database, Mongo
 from tests.support import archive
@@ -19,8 +19,7 @@ COUNT = 5000
 PAGE = 50
 WALKS = 44
 """Status times priority: so many walks are merged at most, each with one key more than it gives."""
-PAIRS_LEFT_TO_LOOK = ("owner", "category", "department")
-"""Of two of these, one has the index and the other is looked up in the cases of the first."""
+LONG = listing.LONG
 
 
 @pytest.fixture
@@ -35,84 +34,84 @@ async def stored(servers: Servers, prefix: str) -> AsyncIterator[tuple[Database,
 
 
 def every_list(cases: list[Case]) -> list[tuple[str, Wanted]]:
-    """With the values of a closed case, which are frequent, and of an open one, which are not."""
+    """From its beginning with the values of a closed case, which are frequent, from deep within with those of
+    an open one, which are not."""
     closed = next(case for case in cases if case.status == "closed")
     opened = next(case for case in cases if case.status == "in_progress")
     return [
         (f"{label}{', deep' if deep else ''}", wanted)
-        for of in (closed, opened)
-        for deep in (False, True)
-        for label, wanted in archive.lists(of, deep)
+        for of, other, deep in ((closed, opened, False), (opened, closed, True))
+        for label, wanted in archive.all_lists(of, other, deep)
     ]
 
 
-async def test_every_list_is_right(stored: tuple[Database, list[Case]]) -> None:
+@pytest.mark.parametrize("long", [LONG, 100])
+async def test_every_list_is_right(
+    stored: tuple[Database, list[Case]], monkeypatch: pytest.MonkeyPatch, long: int
+) -> None:
+    """Whether its cases are sorted or walked by their months."""
+    monkeypatch.setattr(listing, "LONG", long)
     database, cases = stored
     store = CaseStore(database)
     for label, wanted in every_list(cases):
-        found = [file.case for file in await store.search(wanted, PAGE)]
-        assert [case.id for case in found] == [case.id for case in archive.expected(cases, wanted, PAGE)], (
-            label
-        )
+        found = [file.case.id for file in await store.search(wanted, PAGE)]
+        assert found == [case.id for case in archive.expected(cases, wanted, PAGE)], label
 
 
-async def test_every_list_walks_along_an_index_and_looks_at_little_more_than_it_shows(
+@pytest.mark.parametrize("long", [LONG, 100])
+async def test_every_list_walks_along_an_index_and_fetches_no_more_than_it_shows(
+    stored: tuple[Database, list[Case]], monkeypatch: pytest.MonkeyPatch, long: int
+) -> None:
+    monkeypatch.setattr(listing, "LONG", long)
+    database, cases = stored
+    store = CaseStore(database)
+    for label, wanted in every_list(cases):
+        for side_by_side in await store._questions(wanted):
+            for walk in side_by_side:
+                stages, looked, fetched = await explained(database, walk)
+                assert "COLLSCAN" not in stages, label
+                # behind a place, those of its own moment are looked up
+                assert fetched <= PAGE + 1, f"{label}: {fetched} cases, to show {PAGE}"
+                if may_be_sorted(wanted) or walk.hint == listing.MONTHS:
+                    continue
+                assert "SORT" not in stages, f"{label}: {stages}"
+                assert looked <= most(cases, wanted), f"{label}: {looked}"
+
+
+async def test_what_is_counted_and_sorted_is_read_from_keys_alone(
     stored: tuple[Database, list[Case]],
 ) -> None:
     database, cases = stored
     for label, wanted in every_list(cases):
-        for walk in walks(wanted):
-            stages, looked, fetched = await explained(database, walk)
-            assert "COLLSCAN" not in stages, label
-            if wanted.opened and wanted.order == "-updated_at":
-                assert looked <= in_span(cases, wanted) + 2 * WALKS, f"{label}: {looked}"
-                assert fetched <= PAGE, f"{label}: {fetched} cases, to show {PAGE}"
-                continue
-            if "customer.id" in wanted.fields:
-                assert looked <= most_of_a_few(cases, wanted), f"{label}: {looked}"
-                continue
-            assert "SORT" not in stages, f"{label}: {stages}"
-            assert looked <= most(cases, wanted), f"{label}: {looked}"
+        counted = listing.counted(wanted)
+        if counted is None:
+            continue
+        stages, looked, fetched = await explained(database, counted)
+        along = [case for case in cases if led(case, wanted)]
+        assert looked <= len(along) + 4 * WALKS and fetched <= PAGE, f"{label}: {looked}, {fetched}"
+        assert "COLLSCAN" not in stages
 
 
-async def test_a_long_span_in_the_order_of_changes_is_walked_by_its_months(
-    stored: tuple[Database, list[Case]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long it is: only a short one is sorted."""
-    monkeypatch.setattr(listing, "LONG", 200)
-    database, cases = stored
-    store, by_months = CaseStore(database), 0
-    for of, deep in [(one, deep) for one in cases[:8] for deep in (False, True)]:
-        for label, wanted in archive.long_spans(of, deep):
-            found = [file.case.id for file in await store.search(wanted, PAGE)]
-            assert found == [case.id for case in archive.expected(cases, wanted, PAGE)], label
-            walk = await store._by_months(wanted)
-            if walk is None:
-                continue
-            stages, _, fetched = await explained(database, walk)
-            assert not {"COLLSCAN", "SORT"} & stages and fetched <= PAGE + 1, f"{label}: {stages}, {fetched}"
-            by_months += 1
-    assert by_months > 100, "short spans prove nothing"
+def may_be_sorted(wanted: Wanted) -> bool:
+    """One customer's cases, and a short span in the order of changes."""
+    return "customer.id" in wanted.fields or listing.counted(wanted) is not None
+
+
+def led(case: Case, wanted: Wanted) -> bool:
+    """Whether the case is among those of the field that leads, within the span: of an owner's all keys are
+    looked at, whatever else is asked."""
+    fields = {"owner": wanted.fields["owner"]} if "owner" in wanted.fields else wanted.fields
+    return bool(archive.expected([case], wanted._replace(fields=fields, after=None), 1))
 
 
 def most(cases: list[Case], wanted: Wanted) -> int:
-    """Keys that a walk may look at: the page and one of each walk; for a pair, the narrower of the two."""
-    both = [name for name in PAIRS_LEFT_TO_LOOK if name in wanted.fields]
-    if len(both) < 2:
-        return PAGE + 2 * WALKS
-    narrower = [case for case in cases if getattr(case, both[0]) == wanted.fields[both[0]]]
-    return len(narrower) + 2 * WALKS
-
-
-def in_span(cases: list[Case], wanted: Wanted) -> int:
-    """Whose keys, and not more, are sorted in memory."""
-    return len([one for one in cases if wanted.opened["$gte"] <= one.opened_at < wanted.opened["$lt"]])
-
-
-def most_of_a_few(cases: list[Case], wanted: Wanted) -> int:
-    """One customer's cases are sorted in memory."""
-    customer = wanted.fields["customer.id"]
-    return len([case for case in cases if case.customer.id == customer]) + WALKS
+    """Keys that a walk may look at: the page and two of each walk; for what stands behind the order in the
+    index, all of what leads."""
+    leads = ("owner",) if "owner" in wanted.fields else ("category",)
+    behind = {"owner", "category", "department"} & wanted.fields.keys() - {*leads}
+    if leads[0] not in wanted.fields or not behind:
+        return PAGE + 4 * WALKS
+    return len([one for one in cases if getattr(one, leads[0]) == wanted.fields[leads[0]]]) + 4 * WALKS
 
 
 async def explained(database: Database, walk: Walk) -> tuple[set[str], int, int]:
@@ -150,8 +149,8 @@ async def test_an_index_that_nothing_walks_along_any_more_is_dropped(
     stored: tuple[Database, list[Case]],
 ) -> None:
     database, _ = stored
-    old = RETIRED[0]
-    await database.cases.create_index([("status", 1), ("opened_at", 1)], name=old)
+    for number, old in enumerate(RETIRED):
+        await database.cases.create_index([("status", 1), (f"of an earlier version {number}", 1)], name=old)
     for _ in range(2):
         await CaseStore(database).prepare()
-        assert old not in await database.cases.index_information()
+        assert (await database.cases.index_information()).keys().isdisjoint(RETIRED)

@@ -1,17 +1,18 @@
 """Lists of cases: any filter in any order is a walk along one index, from where the page begins to its end.
 
-Status and priority have few values, so an index that has them in front of the order serves a list with and
-without them: MongoDB merges one walk per value, of each only as many keys as the page needs. Each such index
-exists twice, by opening and by last change. What is left to sort in memory are one customer's cases, and a
-short span of openings in the order of changes: the keys of that span, not its cases. A long one is walked by
-its months, each in the order of changes: the more cases it has, the sooner a page is full (docs/adr/0035).
+An index begins with the fields that lead. Status and priority follow: they have few values, so that MongoDB
+merges one walk per value, of each only as many keys as the page needs. Then comes the moment of the order,
+and behind it whatever else may be asked, so that what a list leaves out is left out by its key, and only the
+page's cases are fetched. A span of openings in the order of changes is sorted by its keys when it is short,
+else walked by its months, each in the order of changes (docs/adr/0035, docs/adr/0037).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, get_args
+from math import prod
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 from uuid import UUID
 
 from pymongo import ASCENDING, IndexModel
@@ -20,27 +21,38 @@ from services.routing.store.documents import month_of
 from shared.events import Case, Priority, Status
 from shared.mongo import Document
 
+T = TypeVar("T")
 Order = Literal["-opened_at", "opened_at", "priority", "-updated_at"]
-ORDERS: Mapping[str, tuple[str, int]] = {
+ORDERS: Mapping[Order, tuple[str, int]] = {
     "-opened_at": ("opened_at", -1),
     "opened_at": ("opened_at", 1),
     "priority": ("opened_at", 1),
     "-updated_at": ("updated_at", -1),
 }
 """Order -> field and direction; the id breaks ties. `priority`: each priority's oldest first."""
-_STATUSES, _PRIORITIES = list(get_args(Status)), list(get_args(Priority))
-_BY = ("owner", "category", "department")
-"""Fields with indexes of their own, those with the fewest cases each first."""
-_CUSTOMER, _CUSTOMER_ID = "customer", "customer.id"
-_MONTHS = "months by change"
-_KEYS_BY_MONTH = ("month", "updated_at", "_id", "opened_at", "status", "priority", *_BY)
-"""All that a list may ask for stands in the keys, so that only the page's cases are fetched."""
+_ALL_VALUES = {"status": {"$in": list(get_args(Status))}, "priority": {"$in": list(get_args(Priority))}}
+_CUSTOMER, _CUSTOMER_ID = "customer by opened_at and rest", "customer.id"
+MONTHS = "months by change"
+Fields = tuple[str, ...]
+_OPENED: Mapping[Fields, Fields] = {
+    ("owner",): ("category", "department"),
+    ("category", "department"): (),
+    ("category",): (),
+    ("department",): (),
+    (): (),
+}
+_CHANGED: Mapping[Fields, Fields] = {
+    ("owner",): ("category", "department"),
+    ("category",): ("department",),
+    ("department",): (),
+    (): (),
+}
+"""Per order: the fields that may lead, the first whose all are asked for, and what else may be asked then."""
 _MERGED = 200
 """Walks that MongoDB merges at most."""
-_MERGED_VALUES = _MERGED // (len(_STATUSES) * len(_PRIORITIES))
-LONG = 5_000
-"""Cases from which on a span is walked by its months. To sort that many keys takes a few milliseconds; among
-1,000,000 cases in its months, a page of 50 of that many is full after some 10,000 keys."""
+LONG = 8_000
+"""Cases from which on a span is walked by its months. To count and sort that many keys takes mongod 23 ms;
+among 1,000,000 cases in its months, a page of 50 of that many is full after some 6,000 keys."""
 
 
 class Place(NamedTuple):
@@ -56,8 +68,8 @@ class Place(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A list: values of fields, a span of `opened_at` as MongoDB says it, the order, and the place after
-    which it goes on."""
+    """A list: values of fields (of `department` several, as `{"$in": [...]}`), a span of `opened_at` as
+    MongoDB says it, the order, and the place after which it goes on."""
 
     fields: Mapping[str, Any]
     opened: Mapping[str, datetime]
@@ -75,68 +87,95 @@ class Walk(NamedTuple):
 
 def indexes() -> list[IndexModel]:
     """What the walks go along."""
-    made = [
-        IndexModel([(_CUSTOMER_ID, ASCENDING), ("opened_at", ASCENDING), ("_id", ASCENDING)], name=_CUSTOMER),
-        IndexModel([(key, ASCENDING) for key in _KEYS_BY_MONTH], name=_MONTHS),
-    ]
-    for by in (None, *_BY):
-        for moment in ("opened_at", "updated_at"):
-            keys = [*([by] if by else []), "status", "priority", moment, "_id"]
-            # the end of it puts a span in order without its cases
-            keys += ["updated_at"] if moment == "opened_at" else []
-            made.append(IndexModel([(key, ASCENDING) for key in keys], name=_name(by, moment)))
-    return made
+    by = ("owner", "category", "department")
+    keys: dict[str, Fields] = {
+        _CUSTOMER: (_CUSTOMER_ID, "opened_at", "_id", "updated_at", "status", "priority", *by),
+        MONTHS: ("month", "updated_at", "_id", "opened_at", "status", "priority", *by),
+    }
+    opened, changed = ("opened_at", "_id", "updated_at"), ("updated_at", "_id")
+    for lead, rest in _OPENED.items():
+        keys[_name(lead, "opened_at")] = (*lead, "status", "priority", *opened, *rest)
+    for lead, rest in _CHANGED.items():
+        keys[_name(lead, "updated_at")] = (*lead, "status", "priority", *changed, *rest)
+    return [IndexModel([(key, ASCENDING) for key in of], name=name) for name, of in keys.items()]
 
 
-def is_span_by_change(wanted: Wanted) -> bool:
-    """Whether the list is a span of openings in the order of changes, for which no index has the order."""
+def counted(wanted: Wanted) -> Walk | None:
+    """The cases of a list in the order of changes for which no index has what leads and the order, too,
+    wherever its page begins, so that they can be counted by their keys; None for any other list."""
     fields = wanted.fields
-    return bool(wanted.opened) and wanted.order == "-updated_at" and not {_CUSTOMER_ID, "_id"} & fields.keys()
-
-
-def span(wanted: Wanted) -> Walk:
-    """The cases of a span in the order of their openings, by the keys of an index alone, so that they can be
-    counted: of two fields with indexes of their own only the one that leads is asked for."""
-    leads = _leading(wanted.fields)
-    fields = {name: value for name, value in wanted.fields.items() if name not in _BY or name == leads}
-    return _walk(wanted._replace(order="opened_at"), fields, None)
-
-
-def by_months(wanted: Wanted, first: datetime, last: datetime) -> Walk | None:
-    """The walk through the months of a long span; None where it has more of them than MongoDB merges."""
-    months = range(month_of(first), month_of(last) + 1)
-    if len(months) > _MERGED:
+    if wanted.order != "-updated_at" or {_CUSTOMER_ID, "_id"} & fields.keys():
         return None
-    query = _query(wanted, dict(wanted.fields), wanted.after) | {"month": {"$in": list(months)}}
-    return Walk(query, [("updated_at", -1), ("_id", -1)], _MONTHS)
+    if not wanted.opened and _leading(_OPENED, fields) == _leading(_CHANGED, fields):
+        return None
+    return _by_keys(wanted, {})
 
 
-def walks(wanted: Wanted) -> Iterator[Walk]:
-    """The questions whose answers, one after the other, are the list."""
-    if wanted.order != "priority":
-        yield _walk(wanted, wanted.fields, wanted.after)
+def sorted_by_keys(wanted: Wanted) -> list[list[Walk]]:
+    """The questions for a list in the order of changes whose cases are few, to be sorted. Those of the moment
+    at which a page begins are asked for by themselves: to leave out what was shown MongoDB fetches all."""
+    if wanted.after is None:
+        return [[_by_keys(wanted, {})]]
+    of_moment = {"updated_at": wanted.after.at, "_id": {"$lt": wanted.after.id}}
+    along = _walks(wanted._replace(after=None))
+    same = [walk._replace(query={**walk.query, **of_moment}) for walk in along]
+    return [same, [_by_keys(wanted, {"updated_at": {"$lt": wanted.after.at}})]]
+
+
+def _by_keys(wanted: Wanted, place: Document) -> Walk:
+    along = _name(_leading(_OPENED, wanted.fields), "opened_at")
+    query = _query(wanted._replace(after=None), {**_ALL_VALUES, **wanted.fields, **place})
+    return Walk(query, _order(wanted), along)
+
+
+def by_months(wanted: Wanted, first: int, last: int) -> list[Walk]:
+    """The walks through a long span in the order of changes, side by side: through those of its months that
+    are among `first` to `last`, which have cases at all."""
+    span = {operator: month_of(at) for operator, at in wanted.opened.items()}
+    months = range(max(first, span.get("$gte", first)), min(last, span.get("$lt", last)) + 1)
+    return [
+        Walk(_query(wanted, {**wanted.fields, "month": {"$in": some}}), _order(wanted), MONTHS)
+        for some in _batches(list(months), _MERGED)
+    ]
+
+
+def walks(wanted: Wanted) -> Iterator[list[Walk]]:
+    """The questions whose answers, one after the other, are the list; some are asked side by side."""
+    if wanted.order != "priority" or wanted.after is None:
+        yield _walks(wanted)
         return
-    for priority in _PRIORITIES:
-        if wanted.fields.get("priority", priority) != priority:
-            continue
-        begun = wanted.after.priority if wanted.after else _PRIORITIES[0]
-        if priority >= begun:
-            after = wanted.after if priority == begun else None
-            yield _walk(wanted, {**wanted.fields, "priority": priority}, after)
+    begun, asked = wanted.after.priority, wanted.fields.get("priority")
+    if asked in (None, begun):
+        yield _walks(wanted._replace(fields={**wanted.fields, "priority": begun}))
+    if asked is None or asked > begun:
+        later = {"priority": {"$gt": begun}, **wanted.fields}
+        yield _walks(wanted._replace(fields=later, after=None))
 
 
-def _walk(wanted: Wanted, fields: Mapping[str, Any], after: Place | None) -> Walk:
+def _walks(wanted: Wanted) -> list[Walk]:
+    fields, order = wanted.fields, _order(wanted)
+    if "_id" in fields or _CUSTOMER_ID in fields:
+        return [Walk(_query(wanted, fields), order, None if "_id" in fields else _CUSTOMER)]
+    leads, moment = (_CHANGED, "updated_at") if wanted.order == "-updated_at" else (_OPENED, "opened_at")
+    lead = _leading(leads, fields)
+    points = {name: every for name, every in _ALL_VALUES.items() if (name, 1) not in order}
+    merged = prod(len(every["$in"]) for name, every in points.items() if name not in fields)
+    return [
+        Walk(_query(wanted, {**points, **part}), order, _name(lead, moment))
+        for part in _parts(fields, lead, merged)
+    ]
+
+
+def _order(wanted: Wanted) -> list[tuple[str, int]]:
     moment, direction = ORDERS[wanted.order]
-    query = _query(wanted, {"status": {"$in": _STATUSES}, "priority": {"$in": _PRIORITIES}, **fields}, after)
-    along = "opened_at" if wanted.opened else moment
-    hint = None if "_id" in fields else _index(fields, along)
-    return Walk(query, [(moment, direction), ("_id", direction)], hint)
+    order = [(moment, direction), ("_id", direction)]
+    sorts = wanted.order == "priority" and not isinstance(wanted.fields.get("priority"), str)
+    return [("priority", direction), *order] if sorts else order
 
 
-def _query(wanted: Wanted, fields: Document, after: Place | None) -> Document:
-    if wanted.opened:
-        fields["opened_at"] = dict(wanted.opened)
-    return fields if after is None else fields | _beyond(*ORDERS[wanted.order], after)
+def _query(wanted: Wanted, fields: Mapping[str, Any]) -> Document:
+    query = {**fields, "opened_at": dict(wanted.opened)} if wanted.opened else dict(fields)
+    return query if wanted.after is None else query | _beyond(*ORDERS[wanted.order], wanted.after)
 
 
 def _beyond(moment: str, direction: int, after: Place) -> Document:
@@ -149,23 +188,34 @@ def _beyond(moment: str, direction: int, after: Place) -> Document:
     }
 
 
-def _index(fields: Mapping[str, Any], moment: str) -> str:
-    return _CUSTOMER if _CUSTOMER_ID in fields else _name(_leading(fields), moment)
+def _leading(leads: Mapping[Fields, Fields], fields: Mapping[str, Any]) -> Fields:
+    return next(lead for lead in leads if set(lead) <= fields.keys())
 
 
-def _leading(fields: Mapping[str, Any]) -> str | None:
-    """The field along whose index a list is walked; None: along all cases."""
-    return next((by for by in _BY if by in fields and _is_few(fields[by])), None)
+def _parts(fields: Mapping[str, Any], lead: Fields, merged: int) -> Iterator[Mapping[str, Any]]:
+    """The fields, for so many departments at a time that not too many walks are merged, when each department
+    has `merged` of them."""
+    department = fields.get("department")
+    if "department" not in lead or not isinstance(department, Mapping):
+        yield fields
+        return
+    for some in _batches(department["$in"], max(1, _MERGED // merged)):
+        yield {**fields, "department": {"$in": some}}
 
 
-def _is_few(value: Any) -> bool:
-    """Whether one walk per value can be merged with those per status and priority: MongoDB merges 200."""
-    return not isinstance(value, Mapping) or len(value["$in"]) <= _MERGED_VALUES
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _name(by: str | None, moment: str) -> str:
-    return f"{by or 'all'} by {moment}" + (" and change" if moment == "opened_at" else "")
+def _name(lead: Fields, moment: str) -> str:
+    """The index by its keys; those that have grown since an earlier version need another name than then."""
+    rest = _OPENED[lead] if moment == "opened_at" else _CHANGED[lead]
+    change = " and change" if moment == "opened_at" else ""
+    return f"{' and '.join(lead) or 'all'} by {moment}{change}{' and rest' if rest else ''}"
 
 
-RETIRED = tuple(f"{by or 'all'} by opened_at" for by in (None, *_BY))
+RETIRED = (
+    *(f"{by} by opened_at" for by in ("all", "owner", "category", "department")),
+    "owner by opened_at and change", "owner by updated_at", "category by updated_at", "customer",
+)  # fmt: skip
 """Indexes of earlier versions that nothing walks along any more; each costs every write."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 from services.routing.domain.case_file import CaseFile, Entry
 from services.routing.domain.changes import Outcome
 from services.routing.store import listing
 from services.routing.store.documents import entry_id, entry_of, file_of, from_document
-from services.routing.store.listing import Walk, Wanted
+from services.routing.store.listing import ORDERS, Order, Walk, Wanted
 from services.routing.store.parts import Part
 from shared.events import Case
 from shared.mongo import Document, Session, driver_errors
@@ -40,28 +43,37 @@ class Reading(Part):
         """The first `limit` cases of a list."""
         files: list[CaseFile] = []
         with driver_errors():
-            months = await self._by_months(wanted) if listing.is_span_by_change(wanted) else None
-            for walk in [months] if months else listing.walks(wanted):
-                found = self._cases.find(walk.query).sort(walk.order).limit(limit - len(files))
-                if walk.hint is not None:
-                    found = found.hint(walk.hint)
-                files += [file_of(document) for document in await found.to_list(None)]
+            for walks in await self._questions(wanted):
+                found = await asyncio.gather(*(self._walk(walk, limit - len(files)) for walk in walks))
+                files += merged(found, wanted.order)[: limit - len(files)]
                 if len(files) >= limit:
                     break
         return files
 
-    async def _by_months(self, wanted: Wanted) -> Walk | None:
-        """The walk through a span that has too many cases to be sorted; None for one that has not."""
-        along = listing.span(wanted)
-        limit: Document = {"limit": listing.LONG, "hint": along.hint}
-        if await self._cases.count_documents(along.query, **limit) < listing.LONG:
-            return None
-        edges = []
-        for direction in (1, -1):
-            order = [(name, direction) for name, _ in along.order]
-            found = self._cases.find(along.query, {"opened_at": 1}).sort(order).limit(1).hint(along.hint)
-            edges += [document["opened_at"] async for document in found]
-        return listing.by_months(wanted, *edges) if len(edges) == 2 else None
+    async def _questions(self, wanted: Wanted) -> Iterable[list[Walk]]:
+        counted = listing.counted(wanted)
+        if counted is not None and await self._is_short(counted):
+            return listing.sorted_by_keys(wanted)
+        if counted is None or not wanted.opened:
+            return listing.walks(wanted)
+        edges = await asyncio.gather(*(self._edge(direction) for direction in (1, -1)))
+        return [listing.by_months(wanted, *edges)]
+
+    async def _is_short(self, walk: Walk) -> bool:
+        found = self._cases.find(walk.query, {"_id": 1}).hint(walk.hint).skip(listing.LONG - 1)
+        return not await found.limit(1).to_list(None)
+
+    async def _edge(self, direction: int) -> int:
+        """The first or last month that has cases."""
+        found = self._cases.find({}, {"_id": 0, "month": 1}).hint(listing.MONTHS)
+        months = [document["month"] async for document in found.sort("month", direction).limit(1)]
+        return months[0] if months else 0
+
+    async def _walk(self, walk: Walk, limit: int) -> list[CaseFile]:
+        found = self._cases.find(walk.query).sort(walk.order).limit(limit)
+        if walk.hint is not None:
+            found = found.hint(walk.hint)
+        return [file_of(document) for document in await found.to_list(None)]
 
     async def related(
         self, case: Case, departments: Sequence[str] | None, limit: int
@@ -98,6 +110,19 @@ class Reading(Part):
         ]
         with driver_errors():
             return {d["_id"]: d["n"] async for d in self._cases.aggregate(stages)}
+
+
+def merged(lists: Sequence[list[CaseFile]], order: Order) -> list[CaseFile]:
+    """Lists that are each in order as one."""
+    if len(lists) == 1:
+        return lists[0]
+    moment, direction = ORDERS[order]
+
+    def rank(file: CaseFile) -> tuple[str, datetime, bytes]:
+        priority = file.case.priority if order == "priority" else ""
+        return priority, getattr(file.case, moment), file.case.id.bytes  # as MongoDB compares ids
+
+    return sorted(chain.from_iterable(lists), key=rank, reverse=direction < 0)
 
 
 def _identified(identity: str) -> Document | None:
