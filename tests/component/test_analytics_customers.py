@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
+from zlib import crc32
 
 import pytest
 
@@ -135,6 +138,18 @@ async def test_pages_have_every_entry_once_also_those_of_one_moment(
     assert items == every
     if sort == "-at":
         assert every == (await whole(analytics, customer, 9, sort="at"))["items"][::-1]
+
+
+async def test_a_cursor_that_somebody_has_written_is_refused(analytics: Running) -> None:
+    customer = f"{TAG}-forged"
+    await send(analytics, *history(customer))
+    await whole(analytics, customer, 9)
+    mark = crc32(repr((customer, "at")).encode())
+    for moment in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "2026-03-02T00:00:00"):
+        said = [mark, [moment, "feedback", str(uuid4())]]
+        forged = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+        answer = await get(analytics, customer, sort="at", cursor=forged)
+        assert answer.status_code == 422, answer.text
 
 
 @pytest.mark.parametrize("customer", ODD)

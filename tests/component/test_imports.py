@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +51,12 @@ async def intake(servers: Servers, prefix: str) -> AsyncIterator[Running]:
 def shop() -> str:
     """A source of the test's own."""
     return f"shop-{uuid4().hex}"
+
+
+FORGED = [
+    base64.urlsafe_b64encode(json.dumps([moment, str(uuid4())]).encode()).decode()
+    for moment in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "2026-03-02T00:00:00")
+]
 
 
 async def test_each_row_is_on_the_topic_once_and_a_second_import_has_the_same_ids(
@@ -297,7 +305,8 @@ async def test_the_list_has_the_latest_first_by_pages_and_by_content(intake: Run
     assert rest["next"] is None
     found = (await intake.http.get("/v1/imports", params={"sha256": jobs[1]["sha256"]})).json()
     assert [job["id"] for job in found["items"]] == [jobs[1]["id"]]
-    assert (await intake.http.get("/v1/imports?cursor=x")).status_code == 422
+    for said in ("x", *FORGED):
+        assert (await intake.http.get("/v1/imports", params={"cursor": said})).status_code == 422, said
     assert (await intake.http.get(f"/v1/imports/{uuid4()}")).status_code == 404
 
 

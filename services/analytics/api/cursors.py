@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TypeVar
 from zlib import crc32
 
 import msgspec
 
 from services.analytics.api.questions import refuse
+from shared.cursors import content_of
 
 T = TypeVar("T")
 LONGEST = 2000
@@ -23,10 +23,9 @@ def cursor(of: object, place: object) -> str:
 def place_of(given: str, of: object, kind: type[T]) -> T:
     """Where the page before ended. Raises Problem 422 for a cursor of another list, or of none."""
     try:
-        decoded = base64.urlsafe_b64decode(given.encode("ascii"))
-        mark, place = msgspec.json.decode(decoded, type=tuple[int, msgspec.Raw])
+        mark, place = content_of(given, tuple[int, msgspec.Raw])
         found = msgspec.json.decode(place, type=kind)
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+    except (ValueError, msgspec.MsgspecError):
         raise refuse("cursor", "is not from this list") from None
     if mark != _mark(of):
         raise refuse("cursor", "is not from this list: ask with the parameters that it was given for")

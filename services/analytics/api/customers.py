@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field
 
 from services.analytics.api.answering import json_answer
 from services.analytics.api.cursors import LONGEST, cursor, place_of
+from services.analytics.api.questions import refuse
 from services.analytics.domain.customers import CustomerFigures, Entry, Place
 from services.analytics.store import customers
 from services.analytics.store.customers import CustomerStore
+from shared.cursors import in_utc
 from shared.permission import visible_departments
 from shared.problem import Problem
 from shared.query import only
@@ -52,7 +54,7 @@ def customer_routes(store: CustomerStore, guard: type[APIRoute]) -> APIRouter:
     ) -> Response:
         """Everything of one customer in the order of time: feedback, activities, cases; and figures."""
         given, of = parameters.cursor, (id, parameters.sort)
-        after = place_of(given, of, Place) if given is not None else None
+        after = _place(given, of) if given is not None else None
         seen = visible_departments(request.state.principal)
         newest_first = parameters.sort == "-at"
         found = await store.read(id, seen, after, parameters.limit + 1, newest_first=newest_first)
@@ -65,3 +67,12 @@ def customer_routes(store: CustomerStore, guard: type[APIRoute]) -> APIRouter:
         return json_answer(Customer360(id, figures, page, following))
 
     return router
+
+
+def _place(given: str, of: object) -> Place:
+    """Raises Problem 422 for what is no place of this list."""
+    place = place_of(given, of, Place)
+    try:
+        return place._replace(at=in_utc(place.at))
+    except ValueError:
+        raise refuse("cursor", "is not from this list") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +12,7 @@ from fastapi import Response
 
 from services.intake.domain.imports import Job
 from shared.clock import rfc3339
+from shared.cursors import content_of, in_utc
 from shared.problem import Fault, Problem
 
 
@@ -42,9 +42,9 @@ def cursor_of(job: Job) -> str:
 def after_cursor(cursor: str) -> tuple[datetime, UUID]:
     """Raises Problem 422 for one that is not of this list."""
     try:
-        content = base64.urlsafe_b64decode(cursor.encode("ascii"))
-        return msgspec.json.decode(content, type=tuple[datetime, UUID])
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        at, identity = content_of(cursor, tuple[datetime, UUID])
+        return in_utc(at), identity
+    except ValueError:
         fault = Fault("?cursor", "is not from this list")
         raise Problem(422, "The cursor is not one of this list.", [fault]) from None
 

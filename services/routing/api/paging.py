@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
 from services.routing.store.listing import Order, Place
+from shared.cursors import content_of, in_utc
 from shared.events import Case, Priority
 from shared.problem import Fault, Problem
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(tuple[Order, Priority, datetime, UUID])
+_Said = tuple[Order, Priority, datetime, UUID]
 
 
 def cursor_after(case: Case, order: Order) -> str:
@@ -27,12 +27,10 @@ def place_of(cursor: str, order: Order) -> Place:
     fault = Fault("?cursor", "is not from this list")
     wrong = Problem(422, "The cursor is not one of this list.", [fault])
     try:
-        of, priority, at, last = _decoder.decode(
-            base64.b64decode(cursor.encode("ascii"), b"-_", validate=True)
-        )
-        utc = at.astimezone(UTC)  # in which a forged moment may lie beyond the year 9999
-    except (ValueError, OverflowError, binascii.Error, msgspec.MsgspecError):
+        of, priority, at, last = content_of(cursor, _Said)
+        utc = in_utc(at)
+    except ValueError:
         raise wrong from None
-    if of != order or at.tzinfo is None:
+    if of != order:
         raise wrong
     return Place(priority, utc, last)

@@ -1,9 +1,8 @@
 """GET /v1/clocks, /v1/overdue, /v1/escalations. A parameter that is not known is refused, not ignored."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from services.sla.api.views import ClockView, clock_view
 from services.sla.domain.promise import Promises
 from services.sla.store import ClockStore, EscalationFilter, LateFilter
 from shared.calendar import FIRST_YEAR, LAST_YEAR
+from shared.cursors import content_of, in_utc
 from shared.events import EscalationAction, Priority, Target
 from shared.permission import narrowed, sees
 from shared.policy import Wall
@@ -48,9 +48,9 @@ def _span(value: Any) -> Any:
 
 def _position(cursor: str) -> Position:
     try:
-        moment, identity = msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=Position)
-        return in_range(moment.astimezone(UTC)), identity
-    except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        moment, identity = content_of(cursor, Position)
+        return in_range(in_utc(moment)), identity
+    except ValueError as error:
         raise ValueError("not a cursor of this list") from error
 
 
