@@ -12,10 +12,10 @@ import msgspec
 T = TypeVar("T")
 
 
-def content_of(cursor: str, kind: type[T]) -> T:
+def content_of(cursor: str, decoder: msgspec.json.Decoder[T]) -> T:
     """What a cursor says: JSON in base64url. Raises ValueError for anything else."""
     try:
-        return msgspec.json.decode(base64.b64decode(cursor.encode("ascii"), b"-_", validate=True), type=kind)
+        return decoder.decode(base64.b64decode(cursor.encode("ascii"), b"-_", validate=True))
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise ValueError("not a cursor") from error
 

@@ -13,6 +13,7 @@ from shared.cursors import content_of
 
 T = TypeVar("T")
 LONGEST = 2000
+_marked = msgspec.json.Decoder(tuple[int, msgspec.Raw])
 
 
 def cursor(of: object, place: object) -> str:
@@ -23,7 +24,7 @@ def cursor(of: object, place: object) -> str:
 def place_of(given: str, of: object, kind: type[T]) -> T:
     """Where the page before ended. Raises Problem 422 for a cursor of another list, or of none."""
     try:
-        mark, place = content_of(given, tuple[int, msgspec.Raw])
+        mark, place = content_of(given, _marked)
         found = msgspec.json.decode(place, type=kind)
     except (ValueError, msgspec.MsgspecError):
         raise refuse("cursor", "is not from this list") from None

@@ -39,10 +39,13 @@ def cursor_of(job: Job) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([job.created_at, job.id])).decode()
 
 
+_cursor = msgspec.json.Decoder(tuple[datetime, UUID])
+
+
 def after_cursor(cursor: str) -> tuple[datetime, UUID]:
     """Raises Problem 422 for one that is not of this list."""
     try:
-        at, identity = content_of(cursor, tuple[datetime, UUID])
+        at, identity = content_of(cursor, _cursor)
         return in_utc(at), identity
     except ValueError:
         fault = Fault("?cursor", "is not from this list")

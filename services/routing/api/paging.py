@@ -14,7 +14,7 @@ from shared.events import Case, Priority
 from shared.problem import Fault, Problem
 
 _encoder = msgspec.json.Encoder()
-_Said = tuple[Order, Priority, datetime, UUID]
+_decoder = msgspec.json.Decoder(tuple[Order, Priority, datetime, UUID])
 
 
 def cursor_after(case: Case, order: Order) -> str:
@@ -27,7 +27,7 @@ def place_of(cursor: str, order: Order) -> Place:
     fault = Fault("?cursor", "is not from this list")
     wrong = Problem(422, "The cursor is not one of this list.", [fault])
     try:
-        of, priority, at, last = content_of(cursor, _Said)
+        of, priority, at, last = content_of(cursor, _decoder)
         utc = in_utc(at)
     except ValueError:
         raise wrong from None

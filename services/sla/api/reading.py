@@ -33,6 +33,7 @@ from shared.problem import Problem
 Now = Callable[[], Awaitable[datetime]]
 """The database's clock: by it things are due, and a replica's own may be wrong by hours."""
 Position = tuple[datetime, UUID]
+_decoder = msgspec.json.Decoder(Position)
 
 
 def in_range(moment: datetime) -> datetime:
@@ -48,7 +49,7 @@ def _span(value: Any) -> Any:
 
 def _position(cursor: str) -> Position:
     try:
-        moment, identity = content_of(cursor, Position)
+        moment, identity = content_of(cursor, _decoder)
         return in_range(in_utc(moment)), identity
     except ValueError as error:
         raise ValueError("not a cursor of this list") from error
