@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from shared.observability import HTTP_REFUSED
 from shared.problem import MEDIA_TYPE, Fault, Problem
@@ -35,12 +35,14 @@ def _never(under_way: int) -> bool:
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. `head_seconds`: time in which the head of a request must have arrived, from the opening
-    of the connection or from its first byte. `is_full`: whether, with so many requests under way,
-    posts to the API are refused before anything is made of them: who refuses as dearly as he serves does
-    nothing else under overload."""
+    of the connection or from its first byte. `is_full`: whether, with so many posts here and not answered,
+    further ones to the API are refused before anything is made of them: who refuses as dearly as he serves
+    does nothing else under overload. `idle`, of all connections: requests that cost nothing now, because the
+    rest of their body is still to come, or because they only watch."""
 
     head_seconds = 10.0
     is_full: Callable[[int], bool] = staticmethod(_never)
+    idle: ClassVar[set[RequestResponseCycle]] = set()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,6 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._upgrading = False
         self._shedding = False
         self._deadline: TimerHandle | None = None
+        self._idle: set[RequestResponseCycle] = set()
         self._unread = 0
         """Bytes since the last complete head or piece of a body: of a head or of trailers, not complete."""
 
@@ -57,6 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
+        self.idle.difference_update(self._idle)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -94,10 +98,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if refusal is not None:
             self._refusal = refusal
             raise ValueError(refusal.detail)  # ends the parsing; `data_received` says why
-        if self.is_full(len(self.tasks)) and self._is_call():
+        if self.is_full(len(self.tasks) - len(self.idle)) and self._is_call():
             self._shed()
         else:
             super().on_headers_complete()
+            self._idle.add(self.cycle)
+            self.idle.add(self.cycle)
 
     def _is_call(self) -> bool:
         """A post to the API that no other request of this connection stands before."""
@@ -141,6 +147,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self.on_response_complete()
         elif not self._upgrading:
             super().on_message_complete()
+            if self.parser.get_method() == b"POST":
+                self._is_not_idle(self.cycle)
+
+    def on_response_complete(self) -> None:
+        for cycle in [one for one in self._idle if one.response_complete]:
+            self._is_not_idle(cycle)
+        super().on_response_complete()
+
+    def _is_not_idle(self, cycle: RequestResponseCycle) -> None:
+        self._idle.discard(cycle)
+        self.idle.discard(cycle)
 
     def _refuse(self, problem: Problem) -> None:
         self._forget_deadline()
@@ -167,7 +184,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 def protocol(head_seconds: float, is_full: Callable[[int], bool] = _never) -> type[LimitedProtocol]:
     """The protocol for uvicorn's `http`, which takes a class and no arguments for it."""
-    settings = {"head_seconds": head_seconds, "is_full": staticmethod(is_full)}
+    settings = {"head_seconds": head_seconds, "is_full": staticmethod(is_full), "idle": set()}
     return type("Protocol", (LimitedProtocol,), settings)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -119,6 +119,41 @@ async def test_requests_in_a_row_are_refused_in_a_row() -> None:
     async with open_house(house) as where, where.connection() as connection:
         await connection.send(SMALL * 3)
         assert [(await connection.answer()).status for _ in range(3)] == [503] * 3
+
+
+async def test_who_only_watches_or_has_not_said_all_takes_nobodys_place() -> None:
+    """Else a few hundred slow bodies, or people who look at a progress, would shut the door for all."""
+    house = House(full=False)
+    async with open_house(house) as where, AsyncExitStack() as connections:
+        house.may_answer.clear()
+        for said in (SMALL[:-1], SMALL[:-4], b"GET /v1/imports/1/events HTTP/1.1\r\nHost: a\r\n\r\n"):
+            slow = await connections.enter_async_context(where.connection())
+            await slow.send(said)
+        await eventually(lambda: len(house.served) == 3, what="served")
+        post = await connections.enter_async_context(where.connection())
+        await post.send(SMALL)
+        await eventually(lambda: b"body" in house.bodies, what="read")
+        last = await connections.enter_async_context(where.connection())
+        await last.send(SMALL)
+        await eventually(lambda: len(house.told) == 5, what="asked")
+        assert house.told[3:] == [0, 1]
+        house.may_answer.set()
+        assert [(await one.answer()).status for one in (post, last)] == [200, 200]
+
+
+async def test_who_hangs_up_is_counted_until_what_they_asked_for_is_done() -> None:
+    house = House(full=False)
+    async with open_house(house) as where:
+        house.may_answer.clear()
+        async with where.connection() as gone:
+            await gone.send(SMALL)
+            await eventually(lambda: bool(house.bodies), what="read")
+        async with where.connection() as connection:
+            await connection.send(SMALL)
+            await eventually(lambda: len(house.told) == 2, what="asked")
+            house.may_answer.set()
+            assert (await connection.answer()).status == 200
+    assert house.told == [0, 1]
 
 
 async def test_what_stands_behind_another_is_answered_behind_it() -> None:
