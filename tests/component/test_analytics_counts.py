@@ -280,6 +280,29 @@ async def test_whoever_was_overtaken_while_it_summed_writes_nothing(
     assert list((await series(store, asked)).values()) == [(30, 30)]
 
 
+async def test_a_compactor_of_an_earlier_version_that_counts_no_rounds_takes_nothing_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.database.leases.insert_one({"_id": compaction.LEASE, "holder": "", "until": NOON})
+    await store.hear([said(("e", n), at=NOON) for n in range(7)])
+    mine, other = (Compactor(store._mongo, store.database) for _ in range(2))
+    whole = Compactor._prepared
+
+    async def slowly(self: Compactor) -> Any:
+        work = await whole(self)
+        if self is mine:
+            assert work.round is None and await other.compact() == 1
+            await store.database.leases.update_many({}, {"$unset": {"round": ""}})
+        return work
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Compactor, "_prepared", slowly)
+        assert await mine.compact() == 0
+    asked = question("feedback_volume", (), "all", "UTC")
+    assert list((await series(store, asked)).values()) == [(7, 7)]
+
+
 async def test_after_a_compaction_it_rests_unless_a_crowd_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,10 +14,13 @@ from tests.support.office import Office
 
 Line = dict[str, Any]
 ACTIONS = {
-    "acknowledged": "acknowledge", "started": "start", "replied": "reply", "noted": "note", "held": "hold",
-    "resumed": "resume", "prioritised": "prioritise", "resolved": "resolve", "reopened": "reopen",
-    "cancelled": "cancel", "closed": "close", "customer_message": "customer_message",
-    "transferred": "transfer",
+    said: action
+    for action, said in (
+        ("acknowledge", "acknowledged"), ("start", "started"), ("reply", "replied"), ("note", "noted"),
+        ("hold", "held"), ("resume", "resumed"), ("prioritise", "prioritised"), ("resolve", "resolved"),
+        ("reopen", "reopened"), ("cancel", "cancelled"), ("close", "closed"),
+        ("customer_message", "customer_message"), ("transfer", "transferred"),
+    )
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class _Overtaken(Exception):
 class _Work(NamedTuple):
     """What a transaction writes, if the round is still the one in which it was read."""
 
-    round: int
+    round: int | None
     taken: Sequence[Document]
     words: NewWords
     writes: Mapping[str, Sequence[Any]]
@@ -149,17 +149,22 @@ class Compactor:
         await work.words.add(self.database.words, session)
         for collection, writes in work.writes.items():
             if writes:
-                await self.database[collection].bulk_write(list(writes), ordered=False, session=session)
+                done = await self.database[collection].bulk_write(
+                    list(writes), ordered=False, session=session
+                )
+                if collection == "segments" and done.deleted_count < len(work.taken):
+                    raise _Overtaken  # by a compactor of an earlier version, which counts no rounds
         crash_point(LEASE, "in_transaction")
 
-    async def _round(self) -> int:
-        """How many compactions there were. Its document is made here, where it is not there yet."""
+    async def _round(self) -> int | None:
+        """How many compactions there were; None where an earlier version has made the document, which is
+        made here where it is not there yet."""
         nobodys = {"holder": "", "until": EPOCH, "round": 0}
         with driver_errors(), suppress(DuplicateKeyError):  # another replica made it in this moment
             await self.database.leases.update_one({"_id": LEASE}, {"$setOnInsert": nobodys}, upsert=True)
         with driver_errors():
             found = await self.database.leases.find_one({"_id": LEASE})
-        return int(found["round"]) if found else 0
+        return found.get("round") if found else 0
 
     async def _is_time(self, resting: bool) -> bool:
         """Whether so many segments wait that reading them along slows queries down, or some for long."""
