@@ -26,8 +26,8 @@ from services.analytics.domain.voice import Listen, listener
 from services.analytics.store import voice
 from services.analytics.store.documents import document
 from services.analytics.store.facts import shares
+from services.intake.api.signals import Arrival
 from services.intake.domain.rows import read_row
-from services.intake.domain.signals import received
 from shared.events import FeedbackReceived
 from tests.bench import workload
 from tests.bench.machine import machine, show_machine
@@ -65,7 +65,8 @@ def measure(count: int) -> list[tuple[str, float]]:
     gc.disable()  # what is held here a service would have written and forgotten
     now, decode = datetime.now(UTC), msgspec.json.Decoder(FeedbackReceived).decode
     said = (read_row(one, now, "bench") for one in workload.signals(count, run="hearing"))
-    written = [received("feedback", one, (), now).value for one in said]
+    arrival = Arrival("feedback", now)
+    written = [arrival.receive(one).record.value for one in said]
     events = part("decode", lambda: [decode(one) for one in written])
     batches = [events[start : start + BATCH] for start in range(0, count, BATCH)]
     listen = listener(ZoneInfo("Asia/Shanghai"))

@@ -51,7 +51,7 @@ _FIELDS = (
     _before(_EVENTS, '    fingerprint: str = ""\n\n\nclass ActivityRecorded', _MOOD),
     _after(_EVENTS, "    satisfied: bool | None = None\n", _MOOD),
     _before(_EVENTS, "\n\nclass TargetBreached", _MOOD),
-    Patch("services/intake/domain/signals.py", 'moment + b","', 'moment + b\',"mood":"calm",\''),
+    Patch("services/intake/api/signals.py", "%b%b%b,' % (", '%b%b%b,"mood":"calm",\' % ('),
     _before("services/routing/domain/opening.py", "        linked_to=after", _CALM),
     _after("services/sla/domain/said.py", "        supplier_id=case.supplier_id,\n", _CALM),
 )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from services.intake.adapters import MAX_SIGNALS, Adapter, Mapped, load_adapters
 from services.intake.adapters.paths import MAX_LENGTH, Found, PathError
 from services.intake.adapters.paths import Path as JSONPath
-from services.intake.api.signals import ACTIVITY, FEEDBACK, prepare
+from services.intake.api.signals import ACTIVITY, FEEDBACK, Receiver
 from services.intake.domain.inputs import Flaw, Refused
 from services.intake.domain.payload import read_payload
 from services.intake.domain.signals import Sender
@@ -465,6 +465,6 @@ def test_no_payload_does_anything_but_fit_or_be_refused(
             mapped = adapter.mapped(payload, element, "msg_1")
             if mapped is not None:
                 raw = msgspec.json.encode(mapped.body)
-                prepare(SIGNALS[adapter.signal], raw, Sender(adapter.source), NOW, b"")
+                Receiver(SIGNALS[adapter.signal], Sender(adapter.source), NOW).take(raw)
     except Refused as refused:
         assert refused.flaws and not refused.malformed

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.intake.api.signals import FEEDBACK, Ready, posted
+from services.intake.api.signals import Arrival, Received
 from services.intake.domain.imports import Layout
 from services.intake.domain.signals import Sender
 from services.intake.imports.quick import Doubt, QuickRows
@@ -55,18 +55,19 @@ class NoTable(Table):
         self.layout = Layout(CSV, "utf-8", ",", '"', list(header))
 
 
-def both(mapping: Mapping, header: list[str], cells: list[str]) -> tuple[Ready | None, Ready | str]:
+def both(mapping: Mapping, header: list[str], cells: list[str]) -> tuple[Received | None, Received | str]:
     """What the quick way says, None where it is in doubt; what the careful one says, or why it refuses."""
     reader, line = RowReader(NoTable(header), mapping, SENDER, b""), Line(7, cells)
+    receiver = reader.receiver(NOW)
     try:
-        careful: Ready | str = reader.record(line, reader.feedback(line), NOW)
+        careful: Received | str = reader.received(line, reader.feedback(line), receiver)
     except RowError as error:
         careful = str(error)
     quick = QuickRows(mapping, header, SENDER, NOW)
     made = None
     for _ in range(2):  # made, then remembered
         try:
-            made = posted(FEEDBACK, quick.event(7, cells, NOW), NOW, b"")
+            made = quick.receive(7, cells, receiver.arrival)
         except Doubt:
             assert made is None
     return made, careful
@@ -126,5 +127,5 @@ def test_a_time_that_lay_ahead_is_not_remembered_as_wrong() -> None:
     quick = QuickRows(mapping, ["kind", "prose", "at"], SENDER, NOW)
     row: list[Any] = ["call", "x", "2026-03-02T01:31:00Z"]
     with pytest.raises(Doubt):
-        quick.event(2, row, NOW)
-    assert quick.event(2, row, NOW.replace(minute=40))
+        quick.receive(2, row, Arrival("feedback", NOW))
+    assert quick.receive(2, row, Arrival("feedback", NOW.replace(minute=40)))

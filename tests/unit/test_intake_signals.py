@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, UnsetType
 
+from services.intake.api.signals import Arrival
 from services.intake.domain.inputs import (
     ActivityInput,
     CustomerInput,
@@ -20,9 +21,10 @@ from services.intake.domain.inputs import (
     RatingInput,
 )
 from services.intake.domain.reading import Form
-from services.intake.domain.signals import Sender, language_of, received
+from services.intake.domain.signals import Sender
 from shared import ids
 from shared.events import ActivityRecorded, Customer, FeedbackReceived, Personal, Product, Rating
+from shared.language import language_of
 
 NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 SENDER = Sender("api")
@@ -32,7 +34,9 @@ FEEDBACK, ACTIVITY = Form(FeedbackInput), Form(ActivityInput)
 def event(sender: Sender = SENDER, now: datetime = NOW, **fields: Any) -> FeedbackReceived:
     said = {"kind": "complaint", "text": "broken"} | fields
     read = FEEDBACK.read(json.dumps(said).encode(), NOW, sender.source)
-    return msgspec.json.decode(received("feedback", read, sender.key, now).value, type=FeedbackReceived)
+    return msgspec.json.decode(
+        Arrival("feedback", now).receive(read, sender.key).record.value, type=FeedbackReceived
+    )
 
 
 def test_the_upstream_identity_decides_the_id() -> None:
@@ -44,7 +48,7 @@ def test_the_upstream_identity_decides_the_id() -> None:
 
 def test_an_activity_and_a_feedback_of_one_external_id_are_two() -> None:
     said = ACTIVITY.read(b'{"kind": "order", "source": "shop", "external_id": "1"}', NOW)
-    assert received("activity", said, (), NOW).id != str(event(source="shop", external_id="1").id)
+    assert Arrival("activity", NOW).receive(said).id != str(event(source="shop", external_id="1").id)
 
 
 def test_without_an_external_id_the_idempotency_key_decides() -> None:
@@ -221,7 +225,8 @@ def assert_each_name_once(kind: type[Struct], value: bytes) -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.builds(FeedbackInput, kind=st.sampled_from(["complaint", "survey"]), **WHERE, **WHAT))
 def test_what_is_written_is_the_contract_of_a_feedback(said: FeedbackInput) -> None:
-    value = received("feedback", FEEDBACK.read(msgspec.json.encode(said), NOW, "api"), (), NOW).value
+    read = FEEDBACK.read(msgspec.json.encode(said), NOW, "api")
+    value = Arrival("feedback", NOW).receive(read).record.value
     got = msgspec.json.decode(value, type=FeedbackReceived)
     language = said.language or language_of(said.text, said.subject)
     assert got == expected(
@@ -241,7 +246,8 @@ def test_what_is_written_is_the_contract_of_a_feedback(said: FeedbackInput) -> N
     )
 )
 def test_what_is_written_is_the_contract_of_an_activity(said: ActivityInput) -> None:
-    value = received("activity", ACTIVITY.read(msgspec.json.encode(said), NOW, "api"), (), NOW).value
+    read = ACTIVITY.read(msgspec.json.encode(said), NOW, "api")
+    value = Arrival("activity", NOW).receive(read).record.value
     got = msgspec.json.decode(value, type=ActivityRecorded)
     assert got == expected(ActivityRecorded, said, got)
     assert_each_name_once(ActivityRecorded, value)

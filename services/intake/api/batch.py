@@ -13,11 +13,10 @@ import msgspec
 from fastapi import Response
 
 from services.intake.api.door import Visit
-from services.intake.api.signals import Ready, Signal, prepare, problem_of
+from services.intake.api.signals import Received, Receiver, Signal, problem_of
 from services.intake.api.splitting import JSON
 from services.intake.domain.inputs import Refused
 from services.intake.domain.signals import Sender
-from shared.codec import Outgoing
 from shared.problem import Problem
 
 MAX_BODY = 2 * 1024 * 1024
@@ -28,17 +27,18 @@ _SLICE = 500
 _TURN = 20
 """Refused items between two looks at what else there is to do: one may take as long as many good ones."""
 
-Read = Callable[[int, bytes], Ready]
+Read = Callable[[int, bytes], Received]
 """An item with its place, read: what may be published. Raises Problem with what is wrong with it."""
 
 
 def reading(signal: Signal, sender: Sender, now: datetime, traceparent: bytes) -> Read:
     """How the items of a batch are read that all are of one type and from one sender."""
 
-    def read(index: int, raw: bytes) -> Ready:
-        own = sender._replace(key=(*sender.key, str(index))) if sender.key else sender
+    take, keyed = Receiver(signal, sender, now, traceparent).take, bool(sender.key)
+
+    def read(index: int, raw: bytes) -> Received:
         try:
-            return prepare(signal, raw, own, now, traceparent)
+            return take(raw, str(index)) if keyed else take(raw)
         except Refused as refused:
             raise problem_of(signal, refused, MAX_ERRORS_OF_AN_ITEM) from None
 
@@ -62,10 +62,15 @@ class Taking:
         for start in range(0, len(bodies), _SLICE):
             records = []
             for index, raw in enumerate(bodies[start : start + _SLICE], start):
-                if (record := self._one(index, raw)) is not None:
-                    records.append(record)
-                elif self.rejected % _TURN == 0:
-                    await asyncio.sleep(0)
+                try:
+                    received = self._one(index, raw)
+                except Problem as problem:
+                    self._refuse(index, problem)
+                    if self.rejected % _TURN == 0:
+                        await asyncio.sleep(0)
+                else:
+                    if received is not None:
+                        records.append(received.record)
             await self.visit.publish(*records)
             await asyncio.sleep(0)  # a slice without any record must give way to other requests too
         for kind, count in self._accepted.items():
@@ -76,23 +81,19 @@ class Taking:
         report = {"accepted": self._accepted.total(), "rejected": self.rejected, "items": self.items}
         return Response(msgspec.json.encode(report), 207 if self.rejected else 202, media_type=JSON)
 
-    def _one(self, index: int, raw: bytes) -> Outgoing | None:
-        try:
-            if len(raw) > MAX_BODY:
-                raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
-            ready = self.read(index, raw)
-        except Problem as problem:
-            self._refuse(index, problem)
-            return None
-        before = self._seen.get(ready.id)
-        if before not in (None, ready.fingerprint):
-            self._refuse(index, Problem(409, "An earlier item has this identity and another content."))
-            return None
-        self._seen[ready.id] = ready.fingerprint
-        self._accepted[ready.kind] += 1
+    def _one(self, index: int, raw: bytes) -> Received | None:
+        """None for one that was there before. Raises Problem."""
+        if len(raw) > MAX_BODY:
+            raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
+        received = self.read(index, raw)
+        name, mark = received.id, received.fingerprint
+        before = self._seen.setdefault(name, mark)
+        if before != mark:
+            raise Problem(409, "An earlier item has this identity and another content.")
+        self._accepted[received.kind] += 1
         if self.show_accepted:
-            self.items.append({"index": index, "id": ready.id})
-        return ready.record if before is None else None
+            self.items.append({"index": index, "id": name})
+        return received if before is mark else None
 
     def _refuse(self, index: int, problem: Problem) -> None:
         self.visit.refused(problem.status)

@@ -16,7 +16,7 @@ from services.intake.api.batch import MAX_BODY, MAX_ERRORS_OF_AN_ITEM, Taking
 from services.intake.api.door import Door, Visit
 from services.intake.api.event_schemas import BATCHED, STRUCTURED
 from services.intake.api.routes import MAX_BATCH_BODY
-from services.intake.api.signals import ACTIVITY, FEEDBACK, Ready, Signal, faults_of, prepare, receipt
+from services.intake.api.signals import ACTIVITY, FEEDBACK, Received, Receiver, Signal, faults_of, receipt
 from services.intake.api.splitting import JSON, split
 from services.intake.domain import cloudevents
 from services.intake.domain.cloudevents import CloudEvent, Enclosed, EventType
@@ -65,10 +65,10 @@ def _take(door: Door) -> Callable[[Request, Literal["all", "rejected"]], Awaitab
                 taking = Taking(reader.item, items == "all", visit)
                 await taking.take(bodies)
                 return taking.answer()
-            ready = reader.structured(body) if form == STRUCTURED else reader.binary(request, body)
-            await visit.publish(ready.record)
-            visit.accepted(ready.kind)
-        return receipt(ready.id, reader.now)
+            received = reader.structured(body) if form == STRUCTURED else reader.binary(request, body)
+            await visit.publish(received.record)
+            visit.accepted(received.kind)
+        return receipt(received.id, reader.now)
 
     return take_events
 
@@ -129,17 +129,17 @@ class Reader:
     now: datetime
     traceparent: bytes
 
-    def binary(self, request: Request, body: bytes) -> Ready:
+    def binary(self, request: Request, body: bytes) -> Received:
         content_type = request.headers["content-type"]
         return self._read(lambda: cloudevents.binary(request.headers.raw, content_type, body), _header)
 
-    def structured(self, body: bytes) -> Ready:
+    def structured(self, body: bytes) -> Received:
         return self._read(lambda: cloudevents.structured(body), pointer)
 
-    def item(self, index: int, body: bytes) -> Ready:
+    def item(self, index: int, body: bytes) -> Received:
         return self._read(lambda: cloudevents.structured(body), pointer, MAX_ERRORS_OF_AN_ITEM)
 
-    def _read(self, event_of: Callable[[], CloudEvent], at: Place, at_most: int = MAX_ERRORS) -> Ready:
+    def _read(self, event_of: Callable[[], CloudEvent], at: Place, at_most: int = MAX_ERRORS) -> Received:
         """`at`: where an attribute stands."""
         with _told(at, at_most):
             event = event_of()
@@ -156,7 +156,7 @@ class Reader:
             return at(lent) if lent else data(*path)
 
         with _told(place, at_most):
-            return prepare(signal, enclosed.body, sender, self.now, self._trace(event))
+            return Receiver(signal, sender, self.now, self._trace(event)).take(enclosed.body)
 
     def _enclosed(self, event: CloudEvent, signal: Signal) -> Enclosed:
         try:

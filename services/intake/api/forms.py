@@ -30,7 +30,7 @@ from services.intake.api.form_entry import (
 from services.intake.api.form_pages import Pages
 from services.intake.api.form_questions import Filled
 from services.intake.api.form_words import Lang, choose_language, say
-from services.intake.api.signals import FEEDBACK, prepare
+from services.intake.api.signals import FEEDBACK, Receiver
 from services.intake.domain.answers import read_answers
 from services.intake.domain.form_feedback import feedback_of, fixed_answers
 from services.intake.domain.inputs import Refused
@@ -164,18 +164,18 @@ class Forms:
     ) -> str:
         form = page.form
         bodies = feedback_of(form, page.answers.values, token.nonce, token.link, page.lang)
-        sender, trace = Sender(f"form:{form.name}"), request.state.traceparent
+        receiver = Receiver(FEEDBACK, Sender(f"form:{form.name}"), now, request.state.traceparent)
         try:
-            ready = [prepare(FEEDBACK, body, sender, now, trace) for body in bodies]
+            received = [receiver.take(body) for body in bodies]
         except Refused as refused:
             log.error("form_does_not_fit", form=form.name, why=str(refused))
             raise _Returned(replace(page, alert=say("status.422", page.lang)), 422) from refused
         try:
-            await visit.publish(*(one.record for one in ready))
+            await visit.publish(*(one.record for one in received))
         except TransientError as error:
             raise _Unconfirmed(page, error) from error
-        visit.accepted(FEEDBACK.name, len(ready))
-        return ids.reference(ready[0].id)
+        visit.accepted(FEEDBACK.name, len(received))
+        return ids.reference(received[0].id)
 
     def _page(self, form: Form, lang: Lang, token: PageToken, now: datetime, typed: Typed) -> Filled:
         fixed = fixed_answers(form, token.link)

@@ -15,7 +15,7 @@ from services.intake.adapters import Adapter, Entrance, Mapped
 from services.intake.api import metrics, openapi
 from services.intake.api.batch import MAX_BODY
 from services.intake.api.door import Door
-from services.intake.api.signals import ACTIVITY, FEEDBACK, Ready, faults_of, prepare
+from services.intake.api.signals import ACTIVITY, FEEDBACK, Received, Receiver, faults_of
 from services.intake.api.splitting import JSON
 from services.intake.domain.inputs import Flaw, Refused
 from services.intake.domain.payload import read_payload
@@ -96,17 +96,20 @@ def _verified(entrance: Entrance, request: Request, body: bytes, now: datetime) 
         raise Problem(401, "The request is not signed as this adapter asks for.", headers=challenge) from None
 
 
-async def _signals(adapter: Adapter, body: bytes, delivery: str, now: datetime, trace: bytes) -> list[Ready]:
+async def _signals(
+    adapter: Adapter, body: bytes, delivery: str, now: datetime, trace: bytes
+) -> list[Received]:
     """All signals of a payload. Raises Refused with what is wrong with any of them, told of the payload."""
     payload = read_payload(body) if len(body) <= _SHORT else await asyncio.to_thread(read_payload, body)
-    taken: list[Ready] = []
+    receiver = Receiver(_SIGNALS[adapter.signal], Sender(adapter.source), now, trace)
+    taken: list[Received] = []
     flaws: list[Flaw] = []
     seen: dict[str, str] = {}
     for count, element in enumerate(adapter.elements(payload), start=1):
         try:
             mapped = adapter.mapped(payload, element, delivery)
             if mapped is not None:
-                taken.append(_prepared(adapter, mapped, now, trace))
+                taken.append(_received(mapped, receiver))
                 if seen.setdefault(taken[-1].id, taken[-1].fingerprint) != taken[-1].fingerprint:
                     flaws.append(Flaw(element.place, _CONFLICT))
         except Refused as refused:
@@ -118,10 +121,9 @@ async def _signals(adapter: Adapter, body: bytes, delivery: str, now: datetime, 
     return taken
 
 
-def _prepared(adapter: Adapter, mapped: Mapped, now: datetime, trace: bytes) -> Ready:
-    raw = msgspec.json.encode(mapped.body)
+def _received(mapped: Mapped, receiver: Receiver) -> Received:
     try:
-        return prepare(_SIGNALS[adapter.signal], raw, Sender(adapter.source), now, trace)
+        return receiver.take(msgspec.json.encode(mapped.body))
     except Refused as refused:
         raise Refused([mapped.at_its_place(flaw) for flaw in refused.flaws]) from None
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from services.intake.api import openapi
 from services.intake.api.batch import MAX_BODY, Taking, reading
 from services.intake.api.door import Door
-from services.intake.api.signals import ACTIVITY, FEEDBACK, Signal, prepare, problem_of, receipt
+from services.intake.api.signals import ACTIVITY, FEEDBACK, Receiver, Signal, problem_of, receipt
 from services.intake.api.splitting import JSON, NDJSON, split
 from services.intake.domain.inputs import Refused
 from shared.direct import Direct
@@ -54,12 +54,12 @@ def _take_one(signal: Signal, door: Door) -> Callable[[Request], Awaitable[Respo
             body = await read_body(request, limits, visit.hold)
             now = door.clock.now()
             try:
-                ready = prepare(signal, body, sender, now, request.state.traceparent)
+                received = Receiver(signal, sender, now, request.state.traceparent).take(body)
             except Refused as refused:
                 raise problem_of(signal, refused) from None
-            await visit.publish(ready.record)
+            await visit.publish(received.record)
             visit.accepted(signal.name)
-        return receipt(ready.id, now)
+        return receipt(received.id, now)
 
     return take_one
 

@@ -1,37 +1,49 @@
-"""The two types of signal as a table: how each is read, the event that it becomes, and its record."""
+"""A checked input in its normal form becomes an event and its record: who it is, what it said, when.
+
+The event is written by adding to what the sender said (domain/normal.py) what intake knows: its id,
+fingerprint and time of receipt, and where the sender did not say them, the language and when it happened.
+That what comes out is the contract in shared/events.py, `tests/unit/test_intake_signals.py` proves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from fastapi import Response
+from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
+from services.intake.domain.normal import fingerprint, write
 from services.intake.domain.reading import Form, Said
-from services.intake.domain.signals import Received, Sender, received
+from services.intake.domain.signals import Sender, identity
 from shared import ids
 from shared.codec import Outgoing, envelope, record
 from shared.events import ActivityRecorded, Event, FeedbackReceived
+from shared.language import language_of
 from shared.problem import Fault, Problem, pointer
+
+_EVENTS: dict[str, type[Event]] = {"feedback": FeedbackReceived, "activity": ActivityRecorded}
+_encoder = msgspec.json.Encoder()
+_LANGUAGES = {"zh": b',"language":"zh"', "en": b',"language":"en"', "other": b""}
+"""What is added for a language that was found; "other" is what an event has without one."""
 
 
 @dataclass(frozen=True)
 class Signal:
     name: str
     form: Form[Any]
-    event: type[Event]
 
 
-FEEDBACK = Signal("feedback", Form(FeedbackInput), FeedbackReceived)
-ACTIVITY = Signal("activity", Form(ActivityInput), ActivityRecorded)
+FEEDBACK = Signal("feedback", Form(FeedbackInput))
+ACTIVITY = Signal("activity", Form(ActivityInput))
 
 
-class Ready(msgspec.Struct, frozen=True, gc=False):
-    """A signal that may be published; `kind` is the name of its type."""
+class Received(Struct, frozen=True, gc=False):
+    """A signal taken in, as its record, which Kafka does not have yet; `kind`: "feedback" or "activity"."""
 
     kind: str
     id: str
@@ -39,23 +51,68 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
     record: Outgoing
 
 
-def prepare(signal: Signal, raw: bytes, sender: Sender, now: datetime, traceparent: bytes) -> Ready:
-    """JSON to record. Raises Refused with all that is wrong."""
-    return ready(signal, signal.form.read(raw, now, sender.source), sender, now, traceparent)
+class Arrival:
+    """What signals share that are of one kind and came in together: written once, not with each."""
+
+    __slots__ = ("_around", "_kind", "_moment", "at")
+
+    def __init__(self, kind: str, at: datetime, traceparent: bytes = b"") -> None:
+        """`kind`: "feedback" or "activity"."""
+        self._kind, self.at = kind, at
+        self._around = envelope(_EVENTS[kind], "intake", at, traceparent)
+        self._moment = _encoder.encode(at.astimezone(UTC))
+
+    def receive(self, said: Said[FeedbackInput] | Said[ActivityInput], key: tuple[str, ...] = ()) -> Received:
+        """`key`: the parts of an Idempotency-Key. Raises PermanentError `too_large` (shared/codec.py)."""
+        signal, written = said.signal, said.written
+        name = identity(self._kind, signal.source, signal.external_id, key)
+        texts: Sequence[str] = ()
+        if isinstance(signal, FeedbackInput) and not signal.language:
+            texts = (signal.text, signal.subject)
+        mark, happened = fingerprint(written), signal.occurred_at
+        if happened is UNSET:
+            return self.write(name, mark, signal.customer.id, written, texts, dated=False)
+        if happened > self.at:  # a sender's clock may be a little ahead (checks.AHEAD)
+            written = write(msgspec.structs.replace(signal, occurred_at=self.at))
+        return self.write(name, mark, signal.customer.id, written, texts, dated=True)
+
+    def write(
+        self, name: str, mark: str, customer: str, written: bytes, texts: Sequence[str], *, dated: bool
+    ) -> Received:
+        """`name`: the id; `mark`: the fingerprint; `written`: what was said, in its normal form; `texts`:
+        those that tell the language, where it was not said; `dated`: whether it says when it happened.
+
+        The customer is the record's key, so that one customer's signals stay in order. Raises as `receive`.
+        """
+        language = _LANGUAGES[language_of(*texts)] if texts else b""
+        happened = b"" if dated else b',"occurred_at":' + self._moment
+        named = name.encode()
+        head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b,' % (
+            named, mark.encode(), self._moment, language, happened,
+        )  # fmt: skip
+        value = head + written[1:]  # without its brace
+        key = customer.encode() if customer else named
+        return Received(self._kind, name, mark, record(self._around, named, value, key=key))
 
 
-def ready(signal: Signal, said: Said[Any], sender: Sender, now: datetime, traceparent: bytes = b"") -> Ready:
-    """A checked signal to record. Raises Refused when it names a source that its sender may not."""
-    if sender.fixed and said.signal.source != sender.source:
-        raise Refused([Flaw(("source",), "is fixed by the caller's key", sender.source)])
-    return posted(signal, received(signal.name, said, sender.key, now), now, traceparent)
+class Receiver:
+    """Takes the signals of one type that came together from one sender."""
 
+    def __init__(self, signal: Signal, sender: Sender, now: datetime, traceparent: bytes = b"") -> None:
+        self.arrival = Arrival(signal.name, now, traceparent)
+        self._read, self._sender, self._now = signal.form.read, sender, now
 
-def posted(signal: Signal, event: Received, now: datetime, traceparent: bytes) -> Ready:
-    """An event as its record."""
-    around = envelope(signal.event, "intake", now, traceparent)
-    outgoing = record(around, event.id.encode(), event.value, key=event.key)
-    return Ready(signal.name, event.id, event.fingerprint, outgoing)
+    def take(self, raw: bytes, *place: str) -> Received:
+        """JSON to record; `place` tells apart the signals of one Idempotency-Key. Raises Refused with all
+        that is wrong."""
+        return self.receive(self._read(raw, self._now, self._sender.source), *place)
+
+    def receive(self, said: Said[Any], *place: str) -> Received:
+        """A checked signal to record. Raises Refused when it names a source that its sender may not."""
+        source, key, fixed = self._sender
+        if fixed and said.signal.source != source:
+            raise Refused([Flaw(("source",), "is fixed by the caller's key", source)])
+        return self.arrival.receive(said, (*key, *place) if key else ())
 
 
 def receipt(identity: str, received_at: datetime) -> Response:

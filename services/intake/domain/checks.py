@@ -29,13 +29,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def check(signal: FeedbackInput | ActivityInput, now: datetime) -> list[Flaw]:
     """All that is wrong with a signal whose types are right, but for its characters."""
     flaws: list[Flaw] = []
-    if isinstance(signal, FeedbackInput):
+    if type(signal) is FeedbackInput:
         if signal.rating is not UNSET:
             flaws += _rating(signal.rating)
         elif not signal.text.strip() and not signal.subject.strip():
             flaws.append(Flaw(("text",), "one of text, subject and rating is required"))
-    if signal.occurred_at is not UNSET:
-        flaws += _moment(signal.occurred_at, now)
+    at = signal.occurred_at
+    if at is not UNSET and not (at <= now and at.year >= FIRST_YEAR):
+        flaws += _moment(at, now)
     if not _right_names.issuperset(signal.attributes):
         flaws += _names(signal.attributes)
     return flaws

@@ -19,14 +19,14 @@ def preview(table: Table, mapping: Mapping, rows: RowReader, start: Mark, now: d
     """The answer of a dry run. Raises Unreadable."""
     mapped: list[dict[str, Any]] = []
     rejects: list[Reject] = []
-    looked_at = 0
+    looked_at, receiver = 0, rows.receiver(now)
     for line in islice(table.rows(start), LOOKED_AT):
         if not line.cells and not line.fault:
             continue
         looked_at += 1
         try:
             body = rows.feedback(line)
-            rows.record(line, body, now)
+            rows.received(line, body, receiver)
         except RowError as error:
             rejects.append(reject(line, error))
         else:

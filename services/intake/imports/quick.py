@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
+from services.intake.api.signals import Arrival, Received
 from services.intake.domain.checks import check, is_clean
 from services.intake.domain.inputs import AttributeValue, CustomerInput, FeedbackInput, ProductInput, Refused
 from services.intake.domain.normal import fingerprint
 from services.intake.domain.rows import read_row
-from services.intake.domain.signals import Received, Sender, added_to, complete, identity
+from services.intake.domain.signals import Sender, identity
 from shared.mapping import Mapping, Part, Row, RowError, Slot
 
 _KEPT_CELLS, _KEPT_CHARACTERS = 5000, 300_000
@@ -189,20 +190,20 @@ class QuickRows:
         self._external_id, self._customer = _Said(whole, "external_id"), _Said(who, "id")
         self._texts = [_Said(whole, name) for name in _PROSE]
 
-    def event(self, number: int, row: Row, now: datetime) -> Received:
-        """The event of a row that is no wider than the header. Raises Doubt."""
+    def receive(self, number: int, row: Row, arrival: Arrival) -> Received:
+        """A row that is no wider than the header. Raises Doubt."""
         try:
-            pieces, rating = self._rows.of(row, now), self._ratings.piece(row, now)
+            pieces, rating = self._rows.of(row, arrival.at), self._ratings.piece(row, arrival.at)
         except IndexError as error:
             raise Doubt from error
         kind, text, subject, language, occurred_at = [pieces[place] for place in self._at]
         if not (kind and (text or subject or rating)):
             raise Doubt
         written = self._written(pieces, rating)
-        texts = None if language else [said.of(row) for said in self._texts]
+        texts = () if language else [said.of(row) for said in self._texts]
         name = identity("feedback", self._source, self._external_id.of(row), (*self._key, str(number)))
-        added = added_to(now, texts, dated=bool(occurred_at))
-        return complete(name, fingerprint(written), self._customer.of(row), written, added)
+        mark, who = fingerprint(written), self._customer.of(row)
+        return arrival.write(name, mark, who, written, texts, dated=bool(occurred_at))
 
     def _written(self, pieces: list[bytes], rating: bytes) -> bytes:
         before = [section.join(pieces) for section in self._before]

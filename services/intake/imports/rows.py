@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from services.intake.api.signals import FEEDBACK, Ready, posted, ready
+from services.intake.api.signals import FEEDBACK, Received, Receiver
 from services.intake.domain.imports import Mark, Reject
 from services.intake.domain.inputs import Refused
 from services.intake.domain.rows import read_row
@@ -53,15 +53,16 @@ class RowReader:
 
     def batches(self, after: Mark, now: Callable[[], datetime]) -> Iterator[Batch]:
         """Everything after a mark. Raises Unreadable where the file stops being a table."""
-        batch, seen, at = Batch(), _Seen(), now()
+        batch, seen, receiver = Batch(), _Seen(), self.receiver(now())
         size = rows = 0
         for line in self._table.rows(after):
             rows += 1
             if line.cells or line.fault:  # a line without anything is no row
-                size += self._add(batch, seen, line, at)
+                size += self._add(batch, seen, line, receiver)
             if rows >= BATCH_ROWS or size >= BATCH_BYTES:
                 yield self._closed(batch)
-                batch, seen, at, size, rows = Batch(), _Seen(), now(), 0, 0
+                batch, seen, receiver = Batch(), _Seen(), self.receiver(now())
+                size = rows = 0
         yield self._closed(batch)
 
     def feedback(self, line: Line) -> dict[str, Any]:
@@ -72,23 +73,24 @@ class RowReader:
             raise RowError("", f"the row has {len(line.cells)} cells, the header {self._width}")
         return self._apply(line.cells)
 
-    def record(self, line: Line, body: dict[str, Any], now: datetime) -> Ready:
+    def receiver(self, now: datetime) -> Receiver:
+        """Of the rows of one batch."""
+        return Receiver(FEEDBACK, self._sender, now, self._traceparent)
+
+    def received(self, line: Line, body: dict[str, Any], receiver: Receiver) -> Received:
         """A mapped row as it is published. Raises RowError."""
-        sender = self._sender
-        if "external_id" not in body:
-            sender = sender._replace(key=(*sender.key, str(line.number)))
         try:
-            said = read_row(body, now, sender.source)
-            return ready(FEEDBACK, said, sender, now, self._traceparent)
+            said = read_row(body, receiver.arrival.at, self._sender.source)
+            return receiver.receive(said, str(line.number))
         except Refused as refused:
             raise self._row_error(refused) from None
         except PermanentError as error:
             raise RowError("", error.detail) from None
 
-    def _add(self, batch: Batch, seen: _Seen, line: Line, now: datetime) -> int:
+    def _add(self, batch: Batch, seen: _Seen, line: Line, receiver: Receiver) -> int:
         """Returns the bytes that the row adds."""
         try:
-            row = self._ready(line, now)
+            row = self._received(line, receiver)
             again = seen.again(row.id, row.fingerprint)
         except RowError as error:
             batch.rejects.append(reject(line, error))
@@ -99,16 +101,14 @@ class RowReader:
         batch.records.append(row.record)
         return len(row.record.value)
 
-    def _ready(self, line: Line, now: datetime) -> Ready:
+    def _received(self, line: Line, receiver: Receiver) -> Received:
         """Raises RowError."""
         if self._quick is not None and not line.fault and len(line.cells) <= self._width:
             try:
-                event = self._quick.event(line.number, line.cells, now)
+                return self._quick.receive(line.number, line.cells, receiver.arrival)
             except Doubt:
                 pass  # the careful way knows whether it is right, and else says why not
-            else:
-                return posted(FEEDBACK, event, now, self._traceparent)
-        return self.record(line, self.feedback(line), now)
+        return self.received(line, self.feedback(line), receiver)
 
     def _closed(self, batch: Batch) -> Batch:
         batch.mark, batch.share = self._table.mark(), self._table.share()
