@@ -2,8 +2,9 @@
 
 The counted lines are made directly, as the segments that batches would have written, in a MongoDB of its
 own, and compacted by the service's own compactor; of the facts behind them, `--records` are stored for
-drill-down. Measured is what the API calls, over 90 days: FigureStore.counted, and a first page of records.
-With `--events` so many events a second come in meanwhile, as segments that are compacted, in this process.
+drill-down. With `--folder` the filled database is kept there, and is found there the next time. Measured is
+what the API calls, over 90 days: FigureStore.counted, and a first page of records. With `--events` so many
+events a second come in meanwhile, as segments that are compacted, in this process.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -41,12 +43,16 @@ def main(
     facts: Annotated[
         int, typer.Option(min=1000, help="Feedback; a tenth as many in each other tally.")
     ] = 10_000_000,
-    records: Annotated[int, typer.Option(min=0, help="Facts to drill down to.")] = 1_000_000,
+    records: Annotated[int, typer.Option(min=1, help="Facts to drill down to.")] = 1_000_000,
     draws: Annotated[int, typer.Option(min=10, help="Times that each question is asked.")] = 50,
     events: Annotated[int, typer.Option(min=0, help="Events a second, the second time.")] = 5000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep the database here, and take what is here.")
+    ] = None,
 ) -> None:
     """p50 and p99 of figures over 90 days, first alone, then while events come in."""
-    on_its_own_mongod("queries", partial(_measure, facts=facts, records=records, draws=draws, events=events))
+    measure = partial(_measure, facts=facts, records=records, draws=draws, events=events)
+    on_its_own_mongod("queries", measure, kept=folder)
 
 
 async def _measure(
@@ -54,9 +60,8 @@ async def _measure(
 ) -> None:
     await FactStore(database).prepare()
     compactor = Compactor(mongo, database)
-    seconds, lines = await many_facts.fill(database, compactor, facts)
-    console.print(f"{lines:,} lines compacted: {seconds * 1e6 / lines:.1f} us per line")
-    await many_facts.store(database, records)
+    if not await database.feedback_facts.estimated_document_count():
+        await _fill(console, database, compactor, facts, records)
     for name in ("days", "chunks", "feedback_facts"):
         size = await database.command("collStats", name)
         console.print(f"{name}: {size['count']:,} documents, {size['storageSize'] / 2**20:,.0f} MiB on disk")
@@ -64,6 +69,14 @@ async def _measure(
     if events:
         async with _coming_in(database, compactor, events):
             await _ask(console, database, max(10, draws // 5), f"while {events:,} events/s come in")
+
+
+async def _fill(console: Console, database: Database, compactor: Compactor, facts: int, records: int) -> None:
+    if await database.days.estimated_document_count():
+        raise RuntimeError("the folder holds what an interrupted run has left; name an empty one")
+    seconds, lines = await many_facts.fill(database, compactor, facts)
+    console.print(f"{lines:,} lines compacted: {seconds * 1e6 / lines:.1f} us per line")
+    await many_facts.store(database, records)
 
 
 @asynccontextmanager

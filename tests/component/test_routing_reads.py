@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.routing.domain.case_file import CaseFile
 from services.routing.store import CaseStore, listing
 from services.routing.store.listing import RETIRED, Place, Walk, Wanted
 from shared.events import Case
@@ -49,7 +50,7 @@ def every_list(cases: list[Case]) -> list[tuple[str, Wanted]]:
 async def test_every_list_is_right(
     stored: tuple[Database, list[Case]], monkeypatch: pytest.MonkeyPatch, long: int
 ) -> None:
-    """Whether its cases are sorted or walked by their months."""
+    """Whether its cases are sorted or walked by their days."""
     monkeypatch.setattr(listing, "LONG", long)
     database, cases = stored
     store = CaseStore(database)
@@ -64,23 +65,36 @@ async def test_every_list_walks_along_an_index_and_fetches_no_more_than_it_shows
 ) -> None:
     monkeypatch.setattr(listing, "LONG", long)
     database, cases = stored
-    store, by_months = CaseStore(database), 0
+    store, by_days = Watched(database), 0
     for label, wanted in every_list(cases):
-        for side_by_side in await store._questions(wanted):
-            for walk in side_by_side:
-                stages, looked, fetched = await explained(database, walk)
-                assert "COLLSCAN" not in stages, label
-                # behind a place, those of its own moment are looked up
-                assert fetched <= PAGE + 1, f"{label}: {fetched} cases, to show {PAGE}"
-                if walk.hint == listing.MONTHS:
-                    assert "SORT" not in stages, label
-                    by_months += 1
-                    continue
-                if may_be_sorted(wanted):
-                    continue
-                assert "SORT" not in stages, f"{label}: {stages}"
-                assert looked <= most(cases, wanted), f"{label}: {looked}"
-    assert (by_months > 30) == (long < LONG), "short spans prove nothing"
+        store.walks.clear()
+        await store.search(wanted, PAGE)
+        for walk in store.walks:
+            stages, looked, fetched = await explained(database, walk)
+            assert "COLLSCAN" not in stages, label
+            # behind a place, those of its own moment are looked up
+            assert fetched <= PAGE + 1, f"{label}: {fetched} cases, to show {PAGE}"
+            if walk.hint == listing.DAYS:
+                assert ("SORT" in stages) == ("$in" not in walk.query["day"]), label
+                by_days += 1
+                continue
+            if may_be_sorted(wanted):
+                continue
+            assert "SORT" not in stages, f"{label}: {stages}"
+            assert looked <= most(cases, wanted), f"{label}: {looked}"
+    assert (by_days > 30) == (long < LONG), "short spans prove nothing"
+
+
+class Watched(CaseStore):
+    """Keeps what it asks."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.walks: list[Walk] = []
+
+    async def _walk(self, walk: Walk, limit: int) -> list[CaseFile]:
+        self.walks.append(walk)
+        return await super()._walk(walk, limit)
 
 
 async def test_what_is_counted_and_sorted_is_read_from_keys_alone(

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from services.routing.store import listing
-from services.routing.store.listing import Wanted, walks
+from services.routing.store.listing import Place, Wanted, walks
+from shared.events import Case
+from tests.support import archive
 
 
 def walked(wanted: Wanted) -> list[tuple[str | None, int]]:
@@ -51,7 +54,21 @@ def test_only_a_list_whose_order_no_index_has_is_counted() -> None:
         assert listing.counted(asked) is not None
 
 
-def test_more_months_than_mongodb_merges_are_walked_side_by_side() -> None:
-    walks = listing.by_months(Wanted({}, {"$lt": datetime(2026, 1, 1, tzinfo=UTC)}, "-updated_at"), 0, 10**6)
-    assert {len(walk.query["month"]["$in"]) for walk in walks[:-1]} == {200}
-    assert walks[-1].query["month"]["$in"][-1] == 2026 * 12
+def opened_on(*days: int) -> list[Case]:
+    (some,) = archive.cases(1)
+    return [replace(some, opened_at=datetime(2026, 3, day, 12, tzinfo=UTC)) for day in days]
+
+
+def test_a_long_span_has_the_days_between_its_first_case_and_its_last() -> None:
+    wanted = Wanted({}, {"$gte": datetime(2020, 1, 1, tzinfo=UTC)}, "-updated_at")
+    first = datetime(2026, 3, 2, tzinfo=UTC).toordinal()
+    assert listing.days(wanted, opened_on(9, 2)) == range(first, first + 8)
+    assert not listing.days(wanted, [])
+
+
+def test_what_was_opened_after_the_place_did_not_change_before_it() -> None:
+    place = Place.of(opened_on(4)[0], "-updated_at")
+    wanted = Wanted({}, {}, "-updated_at", place._replace(at=datetime(2026, 3, 4, 23, tzinfo=UTC)))
+    days = listing.days(wanted, opened_on(2, 9))
+    assert days[-1] == datetime(2026, 3, 4, tzinfo=UTC).toordinal()
+    assert not listing.days(wanted, opened_on(5, 9))

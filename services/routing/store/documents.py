@@ -35,15 +35,14 @@ def case_document(file: CaseFile) -> Document:
     document = document_of(file.case)
     document["_id"] = _binary(file.case.id)
     document["feedback_ids"] = [_binary(one) for one in file.case.feedback_ids]
-    document["month"] = month_of(file.case.opened_at)
+    document["day"] = day_of(file.case.opened_at)
     document["books"] = msgspec.to_builtins(file.books, builtin_types=BSON_TYPES)
     return document
 
 
-def month_of(at: datetime) -> int:
-    """The month of a moment as a number (UTC), by which cases are listed that were opened in a long span."""
-    utc = at.astimezone(UTC)
-    return utc.year * 12 + utc.month - 1
+def day_of(at: datetime) -> int:
+    """The day of a moment as a number (UTC), by which cases are listed that were opened in a long span."""
+    return at.astimezone(UTC).toordinal()
 
 
 def _binary(identity: UUID) -> Binary:

@@ -4,7 +4,7 @@ An index begins with the fields that lead. Status and priority follow: they have
 merges one walk per value, of each only as many keys as the page needs. Then comes the moment of the order,
 and behind it whatever else may be asked, so that what a list leaves out is left out by its key, and only the
 page's cases are fetched. A span of openings in the order of changes is sorted by its keys when it is short,
-else walked by its months, each in the order of changes (docs/adr/0035, docs/adr/0037).
+else walked by its days, each in the order of changes (docs/adr/0035, docs/adr/0037).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pymongo import ASCENDING, IndexModel
 
-from services.routing.store.documents import month_of
+from services.routing.store.documents import day_of
 from shared.events import Case, Priority, Status
 from shared.mongo import Document
 
@@ -32,7 +32,7 @@ ORDERS: Mapping[Order, tuple[str, int]] = {
 """Order -> field and direction; the id breaks ties. `priority`: each priority's oldest first."""
 _ALL_VALUES = {"status": {"$in": list(get_args(Status))}, "priority": {"$in": list(get_args(Priority))}}
 _CUSTOMER, _CUSTOMER_ID = "customer by opened_at and rest", "customer.id"
-MONTHS = "months by change"
+DAYS = "days by change"
 Fields = tuple[str, ...]
 _OPENED: Mapping[Fields, Fields] = {
     ("owner",): ("category", "department"),
@@ -48,11 +48,13 @@ _CHANGED: Mapping[Fields, Fields] = {
     (): (),
 }
 """Per order: the fields that may lead, the first whose all are asked for, and what else may be asked then."""
-_MERGED = 200
+MERGED = 200
 """Walks that MongoDB merges at most."""
 LONG = 8_000
-"""Cases from which on a span is walked by its months. To count and sort that many keys takes mongod 23 ms;
-among 1,000,000 cases in its months, a page of 50 of that many is full after some 6,000 keys."""
+"""Cases from which on a span is walked by its days. To count and sort that many keys takes mongod 23 ms;
+among 1,000,000 cases a page of 50 of that many is full after some 6,000 keys, and those of the last day."""
+NEWEST = 28
+"""Days that are walked first: what changed last was mostly opened in them."""
 
 
 class Place(NamedTuple):
@@ -90,7 +92,7 @@ def indexes() -> list[IndexModel]:
     by = ("owner", "category", "department")
     keys: dict[str, Fields] = {
         _CUSTOMER: (_CUSTOMER_ID, "opened_at", "_id", "updated_at", "status", "priority", *by),
-        MONTHS: ("month", "updated_at", "_id", "opened_at", "status", "priority", *by),
+        DAYS: ("day", "updated_at", "_id", "opened_at", "status", "priority", *by),
     }
     opened, changed = ("opened_at", "_id", "updated_at"), ("updated_at", "_id")
     for lead, rest in _OPENED.items():
@@ -128,15 +130,38 @@ def _by_keys(wanted: Wanted, place: Document) -> Walk:
     return Walk(query, _order(wanted), along)
 
 
-def by_months(wanted: Wanted, first: int, last: int) -> list[Walk]:
-    """The walks through a long span in the order of changes, side by side: through those of its months that
-    are among `first` to `last`, which have cases at all."""
-    span = {operator: month_of(at) for operator, at in wanted.opened.items()}
-    months = range(max(first, span.get("$gte", first)), min(last, span.get("$lt", last)) + 1)
-    return [
-        Walk(_query(wanted, {**wanted.fields, "month": {"$in": some}}), _order(wanted), MONTHS)
-        for some in _batches(list(months), _MERGED)
-    ]
+def ends(wanted: Wanted) -> list[Walk]:
+    """The questions for the list's case that was opened last, and for the one opened first."""
+    orders: tuple[Order, ...] = ("-opened_at", "opened_at")
+    return [walk for order in orders for walk in _walks(wanted._replace(order=order, after=None))]
+
+
+def days(wanted: Wanted, ends: Sequence[Case]) -> range:
+    """On which the list's cases after the place may have been opened; no case changes before it is opened."""
+    opened = [day_of(case.opened_at) for case in ends]
+    last = max(opened, default=0)
+    if wanted.after is not None:
+        last = min(last, day_of(wanted.after.at))
+    return range(min(opened, default=1), last + 1)
+
+
+def by_days(wanted: Wanted, days: range) -> Walk:
+    """A walk through what was opened on some days, in the order of changes."""
+    fields = {**wanted.fields, "day": {"$in": list(days)}}
+    return Walk(_query(wanted, fields), _order(wanted), DAYS)
+
+
+def changed_since(wanted: Wanted, days: range, at: datetime) -> list[Walk]:
+    """What was opened on many days and has changed since a moment: so few that they are sorted by their keys.
+    Those of the moment at which a page begins are asked for by themselves, as in `sorted_by_keys`."""
+    begun = wanted.after
+    spans: list[Document] = [{"updated_at": {"$gte": at}}]
+    if begun is not None:
+        of_moment = {"updated_at": begun.at, "_id": {"$lt": begun.id}}
+        spans = [of_moment, {"updated_at": {"$gte": at, "$lt": begun.at}}]
+    fields = {**wanted.fields, "day": {"$gte": days.start, "$lt": days.stop}}
+    anew = wanted._replace(after=None)
+    return [Walk(_query(anew, {**fields, **span}), _order(wanted), DAYS) for span in spans]
 
 
 def walks(wanted: Wanted) -> Iterator[list[Walk]]:
@@ -199,7 +224,7 @@ def _parts(fields: Mapping[str, Any], lead: Fields, merged: int) -> Iterator[Map
     if "department" not in lead or not isinstance(department, Mapping):
         yield fields
         return
-    for some in _batches(department["$in"], max(1, _MERGED // merged)):
+    for some in _batches(department["$in"], max(1, MERGED // merged)):
         yield {**fields, "department": {"$in": some}}
 
 
@@ -217,5 +242,6 @@ def _name(lead: Fields, moment: str) -> str:
 RETIRED = (
     *(f"{by} by opened_at" for by in ("all", "owner", "category", "department")),
     "owner by opened_at and change", "owner by updated_at", "category by updated_at", "customer",
+    "months by change",
 )  # fmt: skip
 """Indexes of earlier versions that nothing walks along any more; each costs every write."""

@@ -43,31 +43,38 @@ class Reading(Part):
         """The first `limit` cases of a list."""
         files: list[CaseFile] = []
         with driver_errors():
-            for walks in await self._questions(wanted):
-                found = await asyncio.gather(*(self._walk(walk, limit - len(files)) for walk in walks))
+            counted = listing.counted(wanted)
+            short = counted is not None and await self._is_short(counted)
+            if counted is not None and wanted.opened and not short:
+                return await self._of_long_span(wanted, limit)
+            for walks in listing.sorted_by_keys(wanted) if short else listing.walks(wanted):
+                found = await self._side_by_side(walks, limit - len(files))
                 files += merged(found, wanted.order)[: limit - len(files)]
                 if len(files) >= limit:
                     break
         return files
 
-    async def _questions(self, wanted: Wanted) -> Iterable[list[Walk]]:
-        counted = listing.counted(wanted)
-        if counted is not None and await self._is_short(counted):
-            return listing.sorted_by_keys(wanted)
-        if counted is None or not wanted.opened:
-            return listing.walks(wanted)
-        edges = await asyncio.gather(*(self._edge(direction) for direction in (1, -1)))
-        return [listing.by_months(wanted, *edges)]
+    async def _of_long_span(self, wanted: Wanted, limit: int) -> list[CaseFile]:
+        """The last days first, until the page is full; of the days before, what has changed since its end."""
+        ends = await self._side_by_side(listing.ends(wanted), 1)
+        days = listing.days(wanted, [file.case for file in chain.from_iterable(ends)])
+        files: list[CaseFile] = []
+        at_once = listing.NEWEST
+        while days and len(files) < limit:
+            some, days = days[-at_once:], days[:-at_once]
+            found = await self._walk(listing.by_days(wanted, some), limit)
+            files, at_once = merged([files, found], wanted.order)[:limit], listing.MERGED
+        if days:
+            since = listing.changed_since(wanted, days, files[-1].case.updated_at)
+            files = merged([files, *await self._side_by_side(since, limit)], wanted.order)[:limit]
+        return files
 
     async def _is_short(self, walk: Walk) -> bool:
         found = self._cases.find(walk.query, {"_id": 1}).hint(walk.hint).skip(listing.LONG - 1)
         return not await found.limit(1).to_list(None)
 
-    async def _edge(self, direction: int) -> int:
-        """The first or last month that has cases."""
-        found = self._cases.find({}, {"_id": 0, "month": 1}).hint(listing.MONTHS)
-        months = [document["month"] async for document in found.sort("month", direction).limit(1)]
-        return months[0] if months else 0
+    async def _side_by_side(self, walks: Iterable[Walk], limit: int) -> list[list[CaseFile]]:
+        return await asyncio.gather(*(self._walk(walk, limit) for walk in walks))
 
     async def _walk(self, walk: Walk, limit: int) -> list[CaseFile]:
         found = self._cases.find(walk.query).sort(walk.order).limit(limit)
