@@ -142,9 +142,6 @@ def _ranked(keys: Sequence[Numbers], bins: Numbers, n: Numbers, share: int) -> d
     reached = (gone - before[cell] >= ranks[cell]) & (counts > 0)
     places = np.flatnonzero(reached)
     which, start = np.unique(cell[places], return_index=True)
-    chosen = places[start]
-    return {
-        (int(cell_of[0][at]), int(cell_of[1][at])): int(bins[first][at])
-        for at, group in zip(chosen.tolist(), which.tolist(), strict=True)
-        if totals[group] > 0
-    }
+    chosen = places[start][totals[which] > 0]
+    of_cell = zip(*(key[chosen].tolist() for key in cell_of), strict=True)
+    return dict(zip(of_cell, bins[first[chosen]].tolist(), strict=True))
