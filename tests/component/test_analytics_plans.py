@@ -28,6 +28,7 @@ SMALL = {"words", "marks", "offsets", "leases", "system.profile", "generations"}
 FORMS: list[tuple[str, tuple[str, ...], dict[str, tuple[str, ...]], str, str]] = [
     ("nps", (), {}, "all", "UTC"),
     ("nps", ("department",), {}, "day", "Asia/Shanghai"),
+    ("nps", ("department",), {}, "week", "Asia/Shanghai"),
     ("nps", ("channel", "kind"), {}, "all", "UTC"),
     ("nps", ("channel", "tier"), {"region": ("R1", "R2")}, "week", "UTC"),
     ("case_volume", ("owner",), {}, "hour", "Asia/Kathmandu"),

@@ -19,7 +19,7 @@ from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
 from services.analytics.domain.tallies import CASE_FACTS, TALLIES
 from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
-from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_numbers
+from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_all, unpack_numbers
 from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
 from services.analytics.store.snapshots import snapshot
 from services.analytics.store.words import NewWords, Words
@@ -108,17 +108,18 @@ class FigureStore:
             return
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
         fields = _fields(f"{form}.l", by, counters) | {f"{form}.s.{name}": 1 for name in bins}
-        spans = [{"_id": _range(source.tally, by, first, last)} for first, last in days]
-        query: Document = spans[0] if len(spans) == 1 else {"$or": spans}
-        found = await self._database.days.find(query, fields, session=session).to_list(None)
-        documents = [(day_of_key(one["_id"]) * DAY, one[form]) for one in found]
-        tables = [unpack(one["l"], begin, by, counters, ()) for begin, one in documents]
-        if tables:
-            gathering.add_sums(concatenated(tables), source)
+        found: list[Document] = []
+        for first, last in days:  # asked for several spans at once, MongoDB would scan a clustered collection
+            query = {"_id": _range(source.tally, by, first, last)}
+            found += await self._database.days.find(query, fields, session=session).to_list(None)
+        if not found:
+            return
+        documents = [(one[form], day_of_key(one["_id"]) * DAY) for one in found]
+        lines = unpack_all([(one["l"], begin) for one, begin in documents], by, counters, ())
+        gathering.add_sums(lines, source)
         for name in bins:
-            lines = [unpack(one["s"][name], begin, by, ("n",), ("bin",)) for begin, one in documents]
-            if lines:
-                gathering.add_bins(concatenated(lines), source)
+            spans = [(one["s"][name], begin) for one, begin in documents]
+            gathering.add_bins(unpack_all(spans, by, ("n",), ("bin",)), source)
 
     async def _lines(
         self,

@@ -9,14 +9,16 @@ import numpy as np
 
 from services.analytics.domain.figures import Counted, Key, Question, Source
 from services.analytics.domain.rows import seconds_since_epoch
-from services.analytics.store.packed import NO_BIN, WEIGHT, Numbers, Table, grouped, summed
+from services.analytics.store.packed import NO_BIN, WEIGHT, Numbers, Table, summed
 from services.analytics.store.words import NewWords
 
+_MOST_SUMS = 4_000_000
+"""Bins of all keys and periods that are summed at once, in 32 MB."""
 ALL = (-1, -1)
 """Stands among places of keys and periods for all of them together."""
 
 
-class _Bins(NamedTuple):
+class Bins(NamedTuple):
     """Per line: the place of its key, its period, the bin, and how many."""
 
     key: Numbers
@@ -34,7 +36,7 @@ class Gathering:
         self._end = seconds_since_epoch(question.end)
         self._places: dict[Key, int] = {}
         self._sums: dict[str, dict[int, Numbers]] = {}
-        self._bins: list[_Bins] = []
+        self._bins: list[Bins] = []
 
     def add_sums(self, table: Table, source: Source) -> None:
         """Add counters (and sums of seconds) of lines or sums."""
@@ -58,7 +60,7 @@ class Gathering:
             return
         keys, line_key = self._keys(table, source)
         place = np.array(keys, np.int64)[line_key]
-        self._bins.append(_Bins(place, self._period(table), table.bins["bin"], table.counters["n"]))
+        self._bins.append(Bins(place, self._period(table), table.bins["bin"], table.counters["n"]))
 
     def add_lines(self, table: Table, source: Source) -> None:
         """Add lines, with the bins of their span where one is asked for."""
@@ -109,10 +111,10 @@ class Gathering:
 
     def _percentiles(self) -> dict[tuple[int, int], int]:
         """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
-        every = _Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
-        zeros = np.zeros_like(every.key)
-        found = _ranked([every.key, every.period], every.bin, every.n, self._question.rank)
-        whole = _ranked([zeros, zeros], every.bin, every.n, self._question.rank)
+        every = Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
+        together = np.zeros_like(every.key)
+        found = ranked(every, self._question.rank)
+        whole = ranked(every._replace(key=together, period=together), self._question.rank)
         return {**found, ALL: whole[0, 0]} if whole else found
 
 
@@ -130,18 +132,26 @@ def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
     return found, place[codes]
 
 
-def _ranked(keys: Sequence[Numbers], bins: Numbers, n: Numbers, share: int) -> dict[tuple[int, int], int]:
-    groups, inverse, first = grouped([*keys, bins])
-    counts = summed(n, inverse, groups)
-    cell_of = [key[first] for key in keys]
-    cells, cell, cell_first = grouped(cell_of)
-    totals = summed(counts, cell, cells)
-    gone = np.cumsum(counts)
-    before = gone[cell_first] - counts[cell_first]
-    ranks = -(-totals * share // 100)
-    reached = (gone - before[cell] >= ranks[cell]) & (counts > 0)
-    places = np.flatnonzero(reached)
-    which, start = np.unique(cell[places], return_index=True)
-    chosen = places[start][totals[which] > 0]
-    of_cell = zip(*(key[chosen].tolist() for key in cell_of), strict=True)
-    return dict(zip(of_cell, bins[first[chosen]].tolist(), strict=True))
+def ranked(lines: Bins, share: int) -> dict[tuple[int, int], int]:
+    """For each key and period that counts anything: the first bin up to which at least `share` % lie."""
+    periods = int(lines.period.max()) + 1
+    found, cell = _numbered(lines.key * periods + lines.period)
+    low = int(lines.bin.min())
+    wide = int(lines.bin.max()) - low + 1
+    at_once = max(1, _MOST_SUMS // wide)
+    bins, n, cuts = lines.bin - low, lines.n, [0, len(cell)]
+    if len(found) > at_once:
+        order = np.argsort(cell, kind="stable")
+        cell, bins, n = cell[order], bins[order], n[order]
+        cuts = np.searchsorted(cell, range(0, len(found) + at_once, at_once)).tolist()
+    of_key: dict[tuple[int, int], int] = {}
+    for first, begin, end in zip(range(0, len(found), at_once), cuts[:-1], cuts[1:], strict=True):
+        some = found[first : first + at_once]
+        place = (cell[begin:end] - first) * wide + bins[begin:end]
+        gone = summed(n[begin:end], place, len(some) * wide).reshape(len(some), wide).cumsum(axis=1)
+        ranks = -(-gone[:, -1] * share // 100)
+        reached = (gone >= ranks[:, None]).argmax(axis=1) + low
+        counts = gone[:, -1] > 0
+        names = zip((some[counts] // periods).tolist(), (some[counts] % periods).tolist(), strict=True)
+        of_key.update(zip(names, reached[counts].tolist(), strict=True))
+    return of_key

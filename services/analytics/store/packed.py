@@ -87,15 +87,34 @@ def unpack(
     packed: Packed, begin: int, codes: Sequence[str], counters: Sequence[str], bins: Sequence[str]
 ) -> Table:
     """The wanted columns of a packed table."""
-    length = packed["n"]
-    nothing = np.zeros(length, np.int64)
-    stored, spans = packed.get("c", {}), packed.get("b", {})
+    return unpack_all([(packed, begin)], codes, counters, bins)
+
+
+def unpack_all(
+    tables: Sequence[tuple[Packed, int]], codes: Sequence[str], counters: Sequence[str], bins: Sequence[str]
+) -> Table:
+    """The wanted columns of packed tables, each with its begin, one after the other; at least one table."""
+    lengths = [packed["n"] for packed, _ in tables]
+
+    def counts(name: str) -> Numbers:
+        stored = zip([packed.get("c", {}).get(name) for packed, _ in tables], lengths, strict=True)
+        return _joined([b"b" + bytes(length) if column is None else column for column, length in stored])
+
+    at = _joined([packed["t"] for packed, _ in tables])
     return Table(
-        unpack_numbers(packed["t"]) + begin,
-        {name: unpack_numbers(packed["d"][name]) for name in codes},
-        {name: unpack_numbers(stored[name]) if name in stored else nothing for name in counters},
-        {name: unpack_numbers(spans[name]) for name in bins},
+        at + np.repeat(_array([begin for _, begin in tables]), lengths),
+        {name: _joined([packed["d"][name] for packed, _ in tables]) for name in codes},
+        {name: counts(name) for name in counters},
+        {name: _joined([packed["b"][name] for packed, _ in tables]) for name in bins},
     )
+
+
+def _joined(columns: Sequence[bytes]) -> Numbers:
+    """Columns one after the other; those of one type at once, for there may be hundreds of short ones."""
+    types = {column[:1] for column in columns}
+    if len(types) > 1:
+        return np.concatenate([unpack_numbers(column) for column in columns])
+    return unpack_numbers(types.pop() + b"".join([column[1:] for column in columns]))
 
 
 def columns(rows: Iterable[Row], tally: Tally) -> Packed:
