@@ -42,6 +42,10 @@ LOST_AFTER_SECONDS = 5.0
 """Between two assignments a partition is nobody's for a moment; this long, it has been lost."""
 FILL_DEADLINE_SECONDS = 0.1
 """In a rebalance getmany waits for its end, and the rebalance for the end of the batch in hand."""
+AT_ONCE = 500
+POLL_BYTES = 16_777_216
+"""Records are taken so many at a time, and none beyond so many bytes of values: Kafka counts what it sends
+compressed, of which a megabyte may hold a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             topic.name,
             group_id=self.group + apart,
             batch=True,
-            max_records=self.pace.max_records,
+            max_records=min(AT_ONCE, self.pace.max_records),
             batch_timeout_ms=50,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
@@ -237,19 +241,26 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 self.processor.stopped[partition] = f"bug in the stream: {type(error).__name__}"
 
     async def _fill(self, first: Sequence[Record]) -> list[Record]:
+        """With what else is here already, and where that is little, with what the next moment brings."""
         records = list(first)
-        room = self.pace.max_records - len(records)
-        if not self.pace.window or len(records) * 8 >= self.pace.max_records or self.consumer is None:
-            return records
-        await asyncio.sleep(self.pace.window)  # the batching window, like a producer's linger
-        try:
-            async with asyncio.timeout(FILL_DEADLINE_SECONDS):
-                more = await self.consumer.getmany(timeout_ms=5, max_records=room)
-        except TimeoutError:
-            return records
-        for some in more.values():
-            records.extend(some)
+        await self._take(records)
+        if self.pace.window and len(records) * 8 < self.pace.max_records:
+            await asyncio.sleep(self.pace.window)  # the batching window, like a producer's linger
+            await self._take(records)
         return records
+
+    async def _take(self, records: list[Record]) -> None:
+        size = sum(len(record.value or b"") for record in records)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FILL_DEADLINE_SECONDS):
+                while self.consumer is not None and size < POLL_BYTES:
+                    room = min(AT_ONCE, self.pace.max_records - len(records))
+                    more = await self.consumer.getmany(max_records=room) if room else {}
+                    if not more:
+                        return
+                    for some in more.values():
+                        records.extend(some)
+                        size += sum(len(record.value or b"") for record in some)
 
     def _settle(self, polled: dict[Partition, list[Record]], count: int) -> None:
         self.handled += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -11,8 +12,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from msgspec.structs import replace
 
-from shared import ids
+from shared import ids, stream
 from shared.errors import PermanentError, TransientError
+from shared.handler import Partition
+from shared.processing import Processor
 from shared.progress import EVERY_SECONDS
 from shared.topics import ASSIGNMENTS
 from tests.support.reading import dead_letters, read_topic
@@ -386,3 +389,29 @@ async def test_the_trace_of_a_feedback_goes_on_in_the_events_that_it_causes(
                         break
         finally:
             await consumer.stop()
+
+
+async def test_a_poll_holds_so_many_bytes_however_small_kafka_made_them(
+    servers: Servers, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "AT_ONCE", 20)
+    monkeypatch.setattr(stream, "POLL_BYTES", 1_000_000)
+    polls: list[int] = []
+    whole = Processor.process
+
+    async def process(self: Processor[Any, Any], polled: Mapping[Partition, list[Any]]) -> None:
+        polls.append(sum(len(record.value) for records in polled.values() for record in records))
+        await whole(self, polled)
+
+    monkeypatch.setattr(Processor, "process", process)
+    async with (
+        topic_of_its_own(servers.kafka) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
+        rec.holding = asyncio.Event()
+        long = [record(feedback(n, text="long " * 10_000), topic.name) for n in range(COUNT)]
+        await service.publisher.publish([record(feedback(COUNT), topic.name), *long])
+        rec.holding.set()
+        await eventually(lambda: stored_is(rec, COUNT + 1))
+    assert max(polls) <= 1_000_000 + 20 * len(long[0].value)
+    assert len(polls) < COUNT / 10, "a poll is filled up to its limit"
