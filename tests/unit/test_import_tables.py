@@ -14,6 +14,7 @@ from openpyxl import Workbook
 
 from services.intake.domain.imports import Mark, Options, WrongOption
 from services.intake.imports import csv_table, text, workbook
+from services.intake.imports import sheet as sheet_rows
 from services.intake.imports.layout import find_layout, open_table
 from services.intake.imports.table import Line, Unreadable
 from services.intake.imports.text import Detector, NotText
@@ -235,10 +236,114 @@ def test_a_row_beyond_what_a_sheet_says_of_its_size_is_read(said: bytes) -> None
 
 
 def test_a_row_of_a_number_that_no_sheet_has_is_an_error_and_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "MAX_ROWS", 1000)
+    monkeypatch.setattr(sheet_rows, "MAX_ROWS", 1000)
     file = sheet(lambda content: content.replace(b'<row r="2"', b'<row r="9999999999"'))
     with pytest.raises(Unreadable, match="a sheet has at most 1,000 rows"):
         rows_of_sheet(file)
+
+
+def cell(place: str, words: str) -> str:
+    named = f' r="{place}"' if place else ""
+    return f'<c{named} t="inlineStr"><is><t>{words}</t></is></c>'
+
+
+def row(number: str, *cells: tuple[str, str]) -> str:
+    named = f' r="{number}"' if number else ""
+    return f"<row{named}>{''.join(cell(*one) for one in cells)}</row>"
+
+
+def sheet_of(*parts: str) -> io.BytesIO:
+    """A workbook whose sheet has a header and then these pieces of XML."""
+
+    def with_them(content: bytes) -> bytes:
+        end = content.index(b'<row r="2"')
+        return content[:end] + "".join(parts).encode() + b"</sheetData></worksheet>"
+
+    return sheet(with_them)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([row("-1", ("A2", "1"))], "row -1 stands after row 1"),
+        ([row("0", ("A2", "1"))], "row 0 stands after row 1"),
+        ([row("1", ("A1", "1"))], "row 1 stands after row 1"),
+        ([row("2", ("A2", "1")), row("2", ("A2", "2"))], "row 2 stands after row 2 in the sheet"),
+        ([row("5", ("A5", "1")), row("3", ("A3", "2"))], "row 3 stands after row 5 in the sheet"),
+        ([row("2", ("A2", "1")), row("1", ("A1", "2")), row("", ("", "3"))], "row 1 stands after row 2"),
+        ([row("2"), "</sheetData><sheetData>", row("2", ("A2", "2"))], "row 2 stands after row 2"),
+        ([row("two", ("A2", "1"))], "cannot be read after row 1"),
+        ([row("1048577", ("A1048577", "1"))], "a sheet has at most 1,048,576 rows"),
+        ([row("2", ("2A", "1"))], "cannot be read after row 1"),
+        (['<row r="2">', row("3", ("A3", "1")), "</row>"], "a row that does not stand in its data"),
+        (["</sheetData>", row("3"), "<sheetData>"], "a row that does not stand in its data"),
+        ([cell("A2", "1")], "a cell that stands in no row"),
+    ],
+)
+def test_a_row_whose_number_does_not_rise_is_an_error_and_never_lost(parts: list[str], reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        rows_of_sheet(sheet_of(*parts))
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ([("A2", "1"), ("A2", "2")], "cell A2 stands after A2"),
+        ([("B2", "1"), ("A2", "2")], "cell A2 stands after B2"),
+        ([("C2", "1"), ("", "2"), ("D2", "3")], "cell D2 stands after D2"),
+        ([("A3", "1"), ("B3", "2")], "a cell says that it is of row 3"),
+        ([("XFE2", "1")], "a cell stands beyond the last column (16,384)"),
+    ],
+)
+def test_a_row_whose_cells_do_not_rise_is_refused_and_the_next_is_read(
+    cells: list[tuple[str, str]], reason: str
+) -> None:
+    found = rows_of_sheet(sheet_of(row("2", *cells), row("3", ("A3", "9"))))
+    assert [(line.number, line.cells, line.fault) for line in found] == [
+        (2, [words for _, words in cells], reason),
+        (3, ["9"], ""),
+    ]
+
+
+def test_rows_and_cells_without_numbers_follow_those_before() -> None:
+    file = sheet_of(row("", ("", "1"), ("", "late")), row("7", ("B7", "x")), row("", ("C8", "y"), ("", "z")))
+    assert [(line.number, line.cells, line.fault) for line in rows_of_sheet(file)] == [
+        (2, ["1", "late"], ""),
+        (7, ["", "x"], ""),
+        (8, ["", "", "y", "z"], ""),
+    ]
+
+
+def test_what_goes_on_in_the_middle_of_a_sheet_counts_alike() -> None:
+    file = sheet_of(*(row(str(n), (f"A{n}", str(n))) for n in (2, 5, 6, 9)))
+    layout, _ = workbook.find_layout(file)
+    table = workbook.XlsxTable(file, layout)
+    assert [line.number for line in table.rows(Mark(5))] == [6, 9]
+    assert (table.mark(), table.share()) == (Mark(9), 1.0)
+
+
+def test_a_header_is_row_1() -> None:
+    with pytest.raises(Unreadable, match="no header row"):
+        rows_of_sheet(sheet(lambda content: content.replace(b'<row r="1"', b'<row r="1"/><row r="2"')))
+    with pytest.raises(Unreadable, match="the header row cannot be read: cell A1 stands after A1"):
+        rows_of_sheet(sheet(lambda content: content.replace(b'r="B1"', b'r="A1"')))
+
+
+def test_a_row_of_empty_cells_without_end_is_an_error_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_rows, "MAX_ELEMENTS", 1000)
+    many = [row(str(n), (f"A{n}", "1")) for n in range(2, 500)]
+    assert len(rows_of_sheet(sheet_of(*many))) == 498
+    with pytest.raises(Unreadable, match="more than 1,000 elements of XML"):
+        rows_of_sheet(sheet_of("<row>", "<c/>" * 1001, "</row>"))
+
+
+def test_parts_of_a_workbook_have_a_limit_of_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "MAX_TAGS", 100)
+    monkeypatch.setattr(workbook, "MAX_STRING_TAGS", 200)
+    workbook.check_archive(archive(sharedStrings=b"<a/>" * 200, xl__worksheets__a=b"<a/>" * 300))
+    for name, limit in (("sharedStrings", 200), ("styles", 100)):
+        with pytest.raises(Unreadable, match=f"more than {limit} tags"):
+            workbook.check_archive(archive(**{name: b"<a/>" * 201}))
 
 
 def test_entities_that_multiply_are_refused_by_the_parser() -> None:

@@ -1,7 +1,8 @@
 """XLSX (ECMA-376), the first sheet, row by row: constant memory, and archives that are bombs stay closed.
 
-openpyxl reads a sheet as a stream. python-calamine is twenty times as fast, but holds the whole sheet, and
-makes room for every cell up to the last one: one cell far down to the right asks for hundreds of gigabytes.
+openpyxl reads what is in a row (sheet.py). python-calamine is twenty times as fast, but holds the whole
+sheet, and makes room for every cell up to the last one: one cell far down to the right asks for hundreds of
+gigabytes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from datetime import date, datetime, time
 from typing import Any, BinaryIO
 from zlib import error as ZlibError
 
-from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from services.intake.domain.imports import Layout, Mark
+from services.intake.imports.sheet import Sheet
 from services.intake.imports.table import MAX_CELL, Line, Unreadable
 from shared.mapping_cells import Moment
 
@@ -28,10 +29,15 @@ MAX_OTHER_BYTES = 128 * 1024**2
 MAX_RATIO = 200
 MAX_UNBROKEN = 1024 * 1024
 """Bytes of XML between one tag and the next: a parser has to hold them."""
-MAX_ROWS = 1_048_576
-"""Of a sheet (ECMA-376); a row may say that it is the ten thousand millionth, after empty ones."""
+MAX_SHOWN = 1000
+"""Cells of a row that cannot be read as one."""
+MAX_TAGS = 500_000
+MAX_STRING_TAGS = 4_000_000
+"""Of a part that is no sheet, and of the shared strings: openpyxl makes objects of all of it. A sheet is held
+to its own limit, row by row."""
 _PIECE = 256 * 1024
 _SHEETS = "xl/worksheets/"
+_STRINGS = "sharedStrings.xml"
 _BROKEN = (
     zipfile.BadZipFile, InvalidFileException, ZlibError, KeyError, ValueError, TypeError, AttributeError,
     SyntaxError, IndexError, EOFError, NotImplementedError, OSError, RuntimeError,
@@ -42,11 +48,12 @@ _BROKEN = (
 def find_layout(file: BinaryIO) -> tuple[Layout, Mark]:
     """The header of the first sheet. Raises Unreadable."""
     check_archive(file)
-    table = XlsxTable(file, Layout(FORMAT))
-    header = next(iter(table.rows(Mark(0))), Line(1, []))
+    header = next(XlsxTable(file, Layout(FORMAT)).rows(Mark(0)), Line(1, []))
+    if header.fault:
+        raise Unreadable(f"the header row cannot be read: {header.fault}")
     names = [cell.strip() for cell in header.cells]
-    if not any(names):
-        raise Unreadable("the first sheet has no header row")
+    if header.number != 1 or not any(names):
+        raise Unreadable("the first sheet has no header row: its row 1 is empty")
     return Layout(FORMAT, header=names), Mark(1)
 
 
@@ -57,35 +64,32 @@ class XlsxTable:
         self.layout = layout
         self._row = 1
         try:
-            self._book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-            self._sheet: Any = self._book.worksheets[0]
+            self._sheet = Sheet(file)
         except _BROKEN as error:
             raise Unreadable(f"is not a workbook that can be read ({type(error).__name__})") from error
-        self._rows: int = self._sheet.max_row or 0
-        self._sheet.reset_dimensions()  # which may be wrong: rows beyond them would be lost
 
     def rows(self, after: Mark) -> Iterator[Line]:
-        found = iter(self._sheet.iter_rows(min_row=after.row + 1, values_only=True))
+        found = self._sheet.rows()
         self._row = after.row
         while True:
             try:
-                values = next(found)
+                number, cells, fault = next(found)
             except StopIteration:
                 return
+            except Unreadable:
+                raise
             except _BROKEN as error:
                 raise Unreadable(f"the sheet cannot be read after row {self._row}") from error
-            self._row += 1
-            if self._row > MAX_ROWS:
-                raise Unreadable(f"a sheet has at most {MAX_ROWS:,} rows")
-            cells = _cells(values)
-            long = any(len(cell) > MAX_CELL for cell in cells)
-            yield Line(self._row, cells, f"a cell is over the limit of {MAX_CELL} characters" if long else "")
+            if number <= after.row:
+                continue
+            self._row = number
+            yield _line(number, cells, fault)
 
     def mark(self) -> Mark:
         return Mark(self._row)
 
     def share(self) -> float:
-        return min(1.0, self._row / self._rows) if self._rows else 0.0
+        return self._sheet.share
 
 
 def check_archive(file: BinaryIO) -> None:
@@ -115,20 +119,30 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise Unreadable(f"a part of the workbook is compressed more than {MAX_RATIO} times")
     if not member.filename.endswith((".xml", ".rels")):
         return
-    unbroken = 0
+    unbroken = tags = 0
+    most = MAX_STRING_TAGS if member.filename.endswith(_STRINGS) else MAX_TAGS
     with archive.open(member) as part:
         while piece := part.read(_PIECE):
             unbroken = unbroken + len(piece) if b"<" not in piece else len(piece) - piece.rfind(b"<")
+            tags += piece.count(b"<")
             if unbroken > MAX_UNBROKEN:
                 raise Unreadable(f"the workbook has a text over the limit of {MAX_UNBROKEN} bytes")
+            if tags > most and not member.filename.startswith(_SHEETS):
+                raise Unreadable(f"a part of the workbook has more than {most:,} tags: send it as CSV")
 
 
-def _cells(values: tuple[Any, ...]) -> list[str]:
-    """A row without the empty cells that formatting leaves at its end."""
-    end = len(values)
-    while end and values[end - 1] in (None, ""):
-        end -= 1
-    return [_cell(value) for value in values[:end]]
+def _line(number: int, cells: list[dict[str, Any]], fault: str) -> Line:
+    """A row with a fault shows its values as they came; another one each in its column, without the empty
+    cells that formatting leaves at its end."""
+    if fault:
+        return Line(number, [_cell(cell["value"]) for cell in cells[:MAX_SHOWN]], fault)
+    shown = {cell["column"]: text for cell in cells if (text := _cell(cell["value"]))}
+    long = any(len(text) > MAX_CELL for text in shown.values())
+    return Line(
+        number,
+        [shown.get(column, "") for column in range(1, max(shown, default=0) + 1)],
+        f"a cell is over the limit of {MAX_CELL} characters" if long else "",
+    )
 
 
 def _cell(value: Any) -> str:
