@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -101,7 +101,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
         faults = [
-            Fault(_location(fault["loc"]), fault["msg"][:200], _limit(fault.get("ctx")))
+            Fault(_location(fault["loc"]), _message(fault), _limit(fault.get("ctx")))
             for fault in error.errors()[:MAX_ERRORS]
         ]
         return Problem(422, "The request does not fit; see errors.", faults).response()
@@ -111,6 +111,12 @@ def _location(where: Sequence[str | int]) -> str:
     if where and where[0] == "body":
         return pointer(*where[1:])
     return "?" + ".".join(str(part) for part in where[1:])
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    """Pydantic's; but where an id is none, what it says behind the comma is a character of the value."""
+    said = str(fault["msg"])[:200]
+    return said.partition(",")[0] if fault["type"] == "uuid_parsing" else said
 
 
 def _limit(context: dict[str, Any] | None) -> int | float | str | None:

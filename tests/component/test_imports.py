@@ -308,6 +308,8 @@ async def test_the_list_has_the_latest_first_by_pages_and_by_content(intake: Run
     for said in ("x", *FORGED):
         assert (await intake.http.get("/v1/imports", params={"cursor": said})).status_code == 422, said
     assert (await intake.http.get(f"/v1/imports/{uuid4()}")).status_code == 404
+    none = await intake.http.get("/v1/imports/%C2%A7")
+    assert (none.status_code, none.json()["errors"][0]["message"]) == (422, "Input should be a valid UUID")
 
 
 async def test_the_same_import_while_unfinished_is_one_job_that_can_be_followed_and_cancelled(

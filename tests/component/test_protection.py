@@ -294,6 +294,24 @@ async def test_a_key_is_let_in_for_its_source_only(guarded: Listening, file: Pat
     assert 'cqm_intake_in_flight_bytes{door="single",source="shop-cn"} 0.0' in page
 
 
+async def test_an_idempotency_key_is_its_callers_own(guarded: Listening, file: Path) -> None:
+    """Two that number from 1 and name no source took each other's place; a new API key of one goes on."""
+    said = {"kind": "call", "text": "x"}
+    ids: dict[str, str] = {}
+    for caller, changes in {
+        "shop": {},
+        "shop, once more": {},
+        "desk": {"name": "desk"},
+        "fixed": {"source": "crm"},
+        "fixed, another's": {"source": "crm", "name": "desk"},
+    }.items():
+        async with client(guarded, await key_of(guarded, file, **changes)) as http:
+            answer = await http.post("/v1/feedback", json=said, headers={"Idempotency-Key": "1"})
+        ids[caller] = answer.json()["id"]
+    assert ids["shop"] == ids["shop, once more"] and ids["fixed"] == ids["fixed, another's"]
+    assert len(set(ids.values())) == 3
+
+
 async def test_without_a_key_nothing_of_the_body_is_read(guarded: Listening) -> None:
     async with guarded.connection() as connection:
         await connection.send(post(ONE)[: -len(ONE)])

@@ -11,7 +11,7 @@ from fastapi import Request
 from services.intake.api import metrics
 from services.intake.api.admission import Budget
 from services.intake.api.outlet import Outlet
-from services.intake.domain.idempotency import MAX_KEY, key_of
+from services.intake.domain.idempotency import MAX_KEY, key_of, parts_of
 from services.intake.domain.signals import Sender
 from shared.auth import Access
 from shared.clock import Clock
@@ -88,7 +88,7 @@ class Visit:
         if lines and key is None:
             fault = Fault("Idempotency-Key", f"must be one key of 1 to {MAX_KEY} ASCII characters", MAX_KEY)
             raise Problem(422, "A header does not fit; see errors.", [fault])
-        return Sender(principal.source, (key,) if key else (), principal.fixed_source)
+        return Sender(principal.source, parts_of(key, principal), principal.fixed_source)
 
     def charge(self, items: int) -> None:
         """One is paid for by the request itself. Raises Problem 429."""

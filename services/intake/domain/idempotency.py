@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from shared.principal import Principal
+
 MAX_KEY = 255
 
 _BARE = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]*")
@@ -31,3 +33,14 @@ def key_of(lines: Sequence[str]) -> str | None:
     else:
         return None
     return key if len(key) <= MAX_KEY else None
+
+
+def parts_of(key: str | None, caller: Principal) -> tuple[str, ...]:
+    """What a key is told apart by, beside the source (ADR 38): each caller's keys are its own.
+
+    Whose source is fixed has nobody else in it, and goes on with a new API key; who is not known
+    (CQM_AUTH=off) has no name.
+    """
+    if not key:
+        return ()
+    return (key,) if caller.fixed_source or caller.scopes is None else (caller.name, key)
