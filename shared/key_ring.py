@@ -60,7 +60,7 @@ class KeyRing:
         }
 
     def _principal(self, id: str, entry: KeyEntry) -> Principal:
-        source = entry.source or DEFAULT_SOURCE
+        source = entry.source or entry.name
         return Principal(
             name=entry.name,
             source=source,

@@ -89,7 +89,8 @@ def test_a_key_is_let_in_as_what_its_entry_says(file: Path, key: Parts, form: st
 def test_a_key_may_stand_in_x_api_key(file: Path, key: Parts) -> None:
     write_keys(file, {key.id: entry(key)})
     principal = access(file).admit(request(x_api_key=str(key)), "feedback:write")
-    assert (principal.source, principal.fixed_source, principal.label) == ("api", False, "api")
+    name = entry(key).name
+    assert (principal.source, principal.fixed_source, principal.label) == (name, False, name)
 
 
 def test_without_a_key_the_answer_says_how_to_bring_one(file: Path, key: Parts) -> None:
