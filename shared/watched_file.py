@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -40,8 +41,8 @@ class WatchedFile(Generic[T]):
             await looked(await asyncio.to_thread(self.look))
 
     def look(self) -> bool:
-        """Read it again where it has changed, and say whether there is a new value. Never raises
-        SetupError: what cannot be read is told in the log, once for each version."""
+        """Read it again where it has changed, and say whether there is a new value. Never raises: what cannot
+        be read is told in the log, once for each version, and stands in `wrong`."""
         stamp = _stamp(self.path)
         if stamp == self._stamp:
             return False
@@ -50,18 +51,38 @@ class WatchedFile(Generic[T]):
             self.value = self._read(self.path)
         except SetupError as error:
             self.wrong = str(error)
-            log.critical("file_refused", path=str(self.path), why=self.wrong, in_force="what was read before")
+            self._tell_refused()
+            return False
+        except Exception as error:
+            # the next look would not read it again, and nobody would know which version is not in force
+            self.wrong = f"cannot be read: {type(error).__name__}"
+            self._tell_refused(error)
             return False
         self.wrong = ""
         log.info("file_read_again", path=str(self.path))
         return True
+
+    def _tell_refused(self, unforeseen: Exception | None = None) -> None:
+        """As an error of the file's author, or (`unforeseen`) of CQM's own."""
+        log.critical(
+            "file_refused", path=str(self.path), why=self.wrong, in_force="what was read before",
+            exc_info=unforeseen,
+        )  # fmt: skip
 
 
 def _stamp(path: Path) -> _Stamp:
     """What a look can see of a change, of each file; empty while there is nothing to see."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        seen = [(file.name, file.stat()) for file in files]
+        seen = [(file.name, _state(file)) for file in files]
     except OSError:
         return ()
     return tuple((name, stat.st_mtime_ns, stat.st_ino, stat.st_size) for name, stat in seen)
+
+
+def _state(file: Path) -> os.stat_result:
+    """Of a link whose target is away: of the link, or one of an editor would hide all changes beside it."""
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()

@@ -7,8 +7,12 @@ name in several files are merged key by key, and a key said twice is refused wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from errno import EINVAL
+from math import inf, isfinite
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -90,14 +94,12 @@ def dotted(keys: Iterable[str | int]) -> str:
 def read_source(paths: Iterable[Path]) -> Source:
     """Reads files and folders (their *.yaml and *.yml, by name). Never raises for a bad file."""
     source = Source()
-    files = list(_files(paths))
-    if not files:
+    files = [file for path in paths for file in _files(source, path)]
+    if not files and not source.findings:
         source.findings.append(Finding("policy", 1, "", "no policy file (*.yaml) was found"))
     for file in files:
-        try:
-            _read(source, file.name, file.read_bytes())
-        except OSError as error:
-            source.findings.append(Finding(file.name, 1, "", f"cannot be read: {error.strerror}"))
+        with _told(source, file):
+            _read(source, file.name, _content(file))
     return source
 
 
@@ -123,12 +125,31 @@ def _read(source: Source, name: str, content: bytes) -> None:
         source.findings.append(Finding(name, 1, "", reason))
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
+@contextmanager
+def _told(source: Source, path: Path) -> Iterator[None]:
+    """What the system refuses is a finding."""
+    try:
+        yield
+    except OSError as error:
+        source.findings.append(Finding(path.name, 1, "", f"cannot be read: {error.strerror}"))
+
+
+def _files(source: Source, path: Path) -> list[Path]:
+    """As a shell's `*.yaml`: hidden files are locks and copies of editors."""
+    files = [path]
+    with _told(source, path):
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
-        else:
-            yield path
+            shown = (file for file in path.iterdir() if not file.name.startswith("."))
+            files = sorted(file for file in shown if file.suffix in (".yaml", ".yml"))
+    return files
+
+
+def _content(file: Path) -> bytes:
+    """What a file holds, up to what is refused as too long. A pipe or a device may never come to its end."""
+    if not S_ISREG(file.stat().st_mode) and not file.is_dir():
+        raise OSError(EINVAL, "not a regular file")
+    with file.open("rb") as opened:
+        return opened.read(_MAX_BYTES + 1)
 
 
 class _Shallow(Composer):
@@ -213,7 +234,11 @@ class _Reader:
             for index, child in enumerate(node.value):
                 self._source.places[(*keys, index)] = Place(self._name, self._line(child))
             return [self._value(child, (*keys, index)) for index, child in enumerate(node.value)]
-        return _scalar(node)
+        try:
+            return _scalar(node)
+        except ValueError as error:
+            self._refuse(self._line(node), keys, str(error))
+            return None
 
     def _refuse(self, line: int, keys: Keys, reason: str) -> None:
         self._source.findings.append(Finding(self._name, line, dotted(keys), reason))
@@ -224,12 +249,28 @@ class _Reader:
 
 
 def _scalar(node: Node) -> Any:
-    """Text stays text, dates included; numbers, booleans and null are what YAML 1.2 says."""
+    """Text stays text, dates included; numbers, booleans and null are what YAML 1.2 says.
+
+    Raises ValueError for what cannot be a number.
+    """
     kind, text = str(node.tag).rpartition(":")[2], str(node.value)
     if kind == "bool":
         return text.lower() == "true"
     if kind == "null":
         return None
-    if kind == "int" and len(text) <= _MAX_DIGITS:
-        return int(text.replace("_", ""), 0 if text.lstrip("+-")[:2] in ("0x", "0o") else 10)
-    return float(text.replace("_", "")) if kind == "float" else text
+    if kind == "float" or (kind == "int" and len(text) <= _MAX_DIGITS):
+        return _number(kind, text.replace("_", ""))
+    return text
+
+
+def _number(kind: str, text: str) -> int | float:
+    """The YAML library also marks as numbers what none can be made of: `.inf`, `0b11`, `!!int abc`."""
+    try:
+        if kind == "int":
+            return int(text, 0 if text.lstrip("+-")[:2] in ("0x", "0o") else 10)
+        number = float(text)
+    except ValueError:
+        number = inf
+    if not isfinite(number):
+        raise ValueError("must be a finite number in decimal digits, or text in quotes")
+    return number

@@ -1,6 +1,7 @@
 """Loading and refusing policies: every refusal names file, line, path and reason."""
 
 import json
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -320,3 +321,38 @@ def test_a_bomb_does_not_end_the_hot_reload(tmp_path):
     (tmp_path / "policy.yaml").write_bytes(DEEP)
     assert in_force._file.look() is False
     assert in_force().version == before and "nested deeper" in in_force.wrong
+
+
+@pytest.mark.parametrize(
+    "value", [".inf", "-.inf", ".NaN", "1.0e999", "0b11", "0x_", "!!int abc", "!!float abc", '!!int ""']
+)
+def test_what_yaml_calls_a_number_and_is_none_is_a_finding(value):
+    """It raised ValueError: 500 from the check, and a hot reload that forgot what it had refused."""
+    (finding,) = check_contents({"p.yaml": f"causes: [a]\nload: {{P1: {value}}}\n".encode()})
+    assert (finding.line, finding.path) == (2, "load.P1")
+    assert finding.reason == "must be a finite number in decimal digits, or text in quotes"
+
+
+def test_a_pipe_among_the_files_is_refused_and_not_waited_for(tmp_path):
+    """Its reader waited for ever, and no later policy was ever read."""
+    os.mkfifo(tmp_path / "people.yaml")
+    (finding,) = check([tmp_path])
+    assert str(finding) == "people.yaml:1: error: cannot be read: not a regular file"
+
+
+def test_a_folder_that_the_system_does_not_show_is_a_finding():
+    (finding,) = check([Path("x" * 300)])
+    assert finding.reason == "cannot be read: File name too long"
+
+
+def test_an_editor_that_holds_a_file_open_changes_nothing(tmp_path):
+    """Its lock, a hidden link to nowhere, had the policy refused, at the start as well."""
+    (tmp_path / "policy.yaml").write_text(load_policy(DEMO).content)
+    in_force = PolicyInForce(tmp_path)
+    before = in_force().version
+    (tmp_path / ".#policy.yaml").symlink_to("somebody@somewhere.1:2")
+    (tmp_path / "policy.yaml").write_text(load_policy(DEMO).content.replace("示范公司", "Other Co"))
+    assert in_force._file.look() is True
+    assert not in_force.wrong and in_force().version != before
+    (tmp_path / "policy.yaml").write_text("sla: [")
+    assert in_force._file.look() is False and "not YAML" in in_force.wrong
