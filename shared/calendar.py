@@ -115,7 +115,8 @@ class Calendar:
         begin, until = _microseconds(start), _microseconds(end)
         if until <= begin:
             return 0
-        return self._worked(until) - self._worked(begin)
+        before = self._worked(begin)  # first: a year put behind costs the year, one put before costs them all
+        return self._worked(until) - before
 
     def worked(self, at: datetime) -> int:
         """Microseconds of work before `at`, from an origin of this object's own: differences are work."""

@@ -17,6 +17,8 @@ Hours = tuple[Interval, ...]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_SECONDS = 86_400
+MOST_INTERVALS = 24
+"""Of one day. Years are laid out interval by interval: 720 a day took a gigabyte for one question."""
 _INTERVAL = re.compile(r"([0-9]{2}):([0-5][0-9])-([0-9]{2}):([0-5][0-9])")
 
 
@@ -47,7 +49,13 @@ def parse_hours(texts: Sequence[str], path: str) -> Hours:
     """The intervals of one day, merged. An empty list is a closed day."""
     if isinstance(texts, str):
         raise HoursError(path, 'hours are a list, ["09:00-12:00", "13:00-18:00"]')
-    return merged(parse_interval(text, f"{path}[{index}]") for index, text in enumerate(texts))
+    return _few(merged(parse_interval(text, f"{path}[{index}]") for index, text in enumerate(texts)), path)
+
+
+def _few(hours: Hours, path: str) -> Hours:
+    if len(hours) > MOST_INTERVALS:
+        raise HoursError(path, f"a day has at most {MOST_INTERVALS} intervals")
+    return hours
 
 
 def parse_weekly(weekly: Mapping[str, Sequence[str]], path: str = "weekly") -> tuple[Hours, ...]:
@@ -57,7 +65,7 @@ def parse_weekly(weekly: Mapping[str, Sequence[str]], path: str = "weekly") -> t
         hours = parse_hours(texts, f"{path}.{key}")
         for day in _days(key, path):
             week[day].extend(hours)
-    return tuple(merged(intervals) for intervals in week)
+    return tuple(_few(merged(intervals), f"{path}.{day}") for day, intervals in zip(DAYS, week, strict=True))
 
 
 def _days(key: str, path: str) -> list[int]:
@@ -82,7 +90,7 @@ def merged(intervals: Iterable[Interval]) -> Hours:
 
 
 def without(hours: Hours, breaks: Hours) -> Hours:
-    """Hours less the breaks in them."""
+    """Hours less the breaks in them; with the most of both, twice MOST_INTERVALS less one."""
     result = list(hours)
     for pause_start, pause_end in breaks:
         parts = [((start, min(end, pause_start)), (max(start, pause_end), end)) for start, end in result]

@@ -253,3 +253,43 @@ def test_a_negative_duration_is_refused():
 def test_times_before_1970_are_refused():
     with pytest.raises(CalendarError):
         OFFICE.elapsed(datetime(1900, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+TOO_MANY = [
+    f"{minute // 60:02d}:{minute % 60:02d}-{minute // 60:02d}:{minute % 60 + 1:02d}"
+    for minute in range(0, 75, 3)
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("weekly.mon", {"weekly": {"mon": TOO_MANY}}),
+        ("weekly.mon", {"weekly": {"mon": TOO_MANY[:13], "mon-fri": TOO_MANY[13:]}}),
+        ("breaks.sat-sun", {"weekly": {"mon": []}, "breaks": {"sat-sun": TOO_MANY}}),
+        ("overrides.2026-02-14", {"weekly": {"mon": []}, "overrides": {"2026-02-14": TOO_MANY}}),
+    ],
+)
+def test_a_day_has_at_most_24_intervals(path, given):
+    """720 of them and a due in 40 years held a replica for half a minute, and 1.7 GB."""
+    with pytest.raises(CalendarError) as caught:
+        Calendar("UTC", **given)
+    assert (caught.value.path, caught.value.reason) == (path, "a day has at most 24 intervals")
+
+
+def test_intervals_that_touch_are_one():
+    hours = [
+        f"{minute // 60:02d}:{minute % 60:02d}-{minute // 60:02d}:{minute % 60 + 1:02d}"
+        for minute in range(59)
+    ]
+    assert Calendar("UTC", {"mon": hours}).hours_on(date(2026, 3, 2)) == ((0, 3540),)
+
+
+def test_years_are_laid_out_onwards():
+    """Backwards each year moved all that were there: 228 years took minutes."""
+    calendar = Calendar("UTC", {"mon-sun": ["00:00-24:00"]})
+    put_before: list[int] = []
+    calendar._prepend = put_before.append
+    begin, end = datetime(1971, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    assert calendar.elapsed(begin, end) == (end - begin).total_seconds()
+    assert not put_before
