@@ -14,6 +14,9 @@ from shared.watched_file import WatchedFile
 REFUSED = gauge(
     "cqm_policy_refused", "1 while the policy as its files stand is refused, and an older one is in force"
 )
+IN_FORCE = gauge(
+    "cqm_policy_in_force", "1, with the version of the policy in force at this replica", ("version",)
+)
 Changed = Callable[[Policy], Awaitable[None]]
 
 
@@ -37,8 +40,16 @@ class PolicyInForce:
 
         async def looked(new: bool) -> None:
             if new:
+                _show(self._file.value)
                 await changed(self._file.value)
             REFUSED.set(bool(self._file.wrong))
 
+        _show(self._file.value)
         await changed(self._file.value)
         await self._file.keep_fresh(looked)
+
+
+def _show(policy: Policy) -> None:
+    """Replicas with different versions decide differently, each by a good policy: nothing else tells."""
+    IN_FORCE.clear()
+    IN_FORCE.labels(policy.version).set(1)

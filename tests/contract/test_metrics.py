@@ -25,6 +25,7 @@ OTHER_UNITS = {
     "cqm_stream_stopped_partitions",
     "cqm_stream_assigned_partitions",
     "cqm_intake_publication_signals",
+    "cqm_policy_in_force",
     "cqm_policy_refused",
     "cqm_sla_open_clocks",
     "cqm_sla_overdue",
@@ -72,7 +73,7 @@ def test_a_metric_has_a_meaning_and_no_label_that_could_name_a_person(metric: ob
     assert len(metric.describe()[0].documentation.split()) >= 3
     allowed = {
         "action", "door", "group", "kind_of_signal", "method", "outcome", "reason", "route", "source",
-        "status", "step", "target", "why",
+        "status", "step", "target", "version", "why",
     }  # fmt: skip
     assert set(metric._labelnames) <= allowed, "a label has few values, and none of them is a person's"
 

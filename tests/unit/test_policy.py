@@ -1,5 +1,6 @@
 """Loading and refusing policies: every refusal names file, line, path and reason."""
 
+import asyncio
 import json
 import os
 from datetime import UTC, date, datetime
@@ -20,7 +21,7 @@ from shared.policy import (
 from shared.policy.durations import Business, Percent, Wall
 from shared.policy.schema import SCHEMA_FILE, policy_schema
 from shared.policy.source import read_source
-from shared.policy_in_force import PolicyInForce
+from shared.policy_in_force import IN_FORCE, PolicyInForce
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "tests" / "data" / "policy" / "example.yaml"
@@ -356,3 +357,20 @@ def test_an_editor_that_holds_a_file_open_changes_nothing(tmp_path):
     assert not in_force.wrong and in_force().version != before
     (tmp_path / "policy.yaml").write_text("sla: [")
     assert in_force._file.look() is False and "not YAML" in in_force.wrong
+
+
+async def test_a_replica_shows_the_version_that_it_goes_by_and_no_other(tmp_path):
+    (tmp_path / "policy.yaml").write_text(load_policy(DEMO).content)
+    in_force, versions = PolicyInForce(tmp_path), []
+
+    async def changed(policy):
+        shown = {sample.labels["version"] for sample in IN_FORCE.collect()[0].samples}
+        versions.append((policy.version, shown))
+        if len(versions) == 2:
+            raise asyncio.CancelledError
+        (tmp_path / "policy.yaml").write_text(load_policy(DEMO).content.replace("示范公司", "Other Co"))
+
+    with pytest.raises(asyncio.CancelledError):
+        await in_force.keep_fresh(changed)
+    (first, shown), (second, shown_then) = versions
+    assert first != second and (shown, shown_then) == ({first}, {second})
