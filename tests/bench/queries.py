@@ -62,6 +62,8 @@ async def _measure(
     compactor = Compactor(mongo, database)
     if not await database.feedback_facts.estimated_document_count():
         await _fill(console, database, compactor, facts, records)
+    while await compactor.compact():  # what came in at the end of the time before
+        pass
     for name in ("days", "chunks", "feedback_facts"):
         size = await database.command("collStats", name)
         console.print(f"{name}: {size['count']:,} documents, {size['storageSize'] / 2**20:,.0f} MiB on disk")
