@@ -87,14 +87,15 @@ def _stages(document: Mapping[str, Any]) -> Iterator[Group]:
     ways = [("intake", one["way"], "feedback", one) for one in document.get("doors") or ()]
     ways += [(one["stage"], "", one["item"], one) for one in document.get("stages") or ()]
     for name, how, item, one in ways:
-        unit = f"{item}/s"
+        items = item if item == "feedback" else f"{item}s"
+        unit = f"{items}/s"
         bars = [
             Bar(name, "real", one["real"]["rate"], unit),
             Bar("raw limit", "raw", one["raw"]["rate"], unit),
         ]
         if one.get("tutorial"):
             bars.append(Bar("the tutorial way", "tutorial", one["tutorial"]["rate"], unit))
-        yield Group(f"{name}{f', {how}' if how else ''}: {item} a second", bars)
+        yield Group(f"{name}{f', {how}' if how else ''}: {items} a second", bars)
 
 
 def _processes(document: Mapping[str, Any]) -> Iterator[Group]:
