@@ -29,7 +29,9 @@ class Requests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        headers = dict(scope["headers"])
+        headers, method = dict(scope["headers"]), scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # answered alike, but for the body (RFC 9110, 9.3.2)
         chance = secrets.token_hex(32)
         request_id = _accepted(headers.get(b"x-request-id"), _REQUEST_ID) or chance[:16]
         fresh = f"00-{chance[16:48]}-{chance[48:]}-01"
@@ -46,6 +48,8 @@ class Requests:
                 if rate := state.get("rate"):
                     own += fields(*rate)
                 message["headers"] = [*message.get("headers", ()), *own]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         # a request is a task of its own, so nothing has to be unbound
@@ -54,7 +58,7 @@ class Requests:
             await self._traced(trace, scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
-        _seconds(scope["method"], _route(scope), status).observe(time.perf_counter() - began)
+        _seconds(method, _route(scope), status).observe(time.perf_counter() - began)
 
     async def _traced(self, trace: str, scope: Scope, receive: Receive, send: Send) -> None:
         context = metrics.continued(trace)

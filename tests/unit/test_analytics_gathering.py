@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.analytics.store import gathering
-from services.analytics.store.gathering import Bins, ranked
+from services.analytics.store.gathering import ALL, Bins, ranked
 
 LINE = st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(-1, 9), st.integers(1, 4))
 """Key, period, bin, how many."""
@@ -27,15 +27,16 @@ def test_it_is_the_first_bin_up_to_which_so_many_lie(
 ) -> None:
     spread: dict[tuple[int, int], Counter[int]] = {}
     for key, period, place, n in lines:
-        spread.setdefault((key, period), Counter())[place] += n
+        for cell in ((key, period), ALL):
+            spread.setdefault(cell, Counter())[place] += n
     expected = {}
     for cell, counts in spread.items():
         each = sorted(counts.elements())
         expected[cell] = each[-(-len(each) * share // 100) - 1]
     with pytest.MonkeyPatch.context() as limits:
         limits.setattr(gathering, "_MOST_SUMS", at_once)
-        assert ranked(bins_of(lines), share) == expected
+        assert ranked(bins_of(lines), 4, share) == expected
 
 
 def test_what_was_taken_back_has_no_percentile() -> None:
-    assert ranked(bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)]), 50) == {(1, 0): 3}
+    assert ranked(bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)]), 1, 50) == {(1, 0): 3, ALL: 3}

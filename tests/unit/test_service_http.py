@@ -101,6 +101,16 @@ async def test_a_direct_route_is_one_as_any_other_but_for_the_way_to_it(http: ht
     assert 'cqm_http_request_seconds_count{method="POST",route="/direct",status="200"}' in seen
 
 
+async def test_head_is_answered_as_get_without_the_body(http: httpx.AsyncClient) -> None:
+    head, got = await http.head("/livez"), await http.get("/livez")
+    assert (head.status_code, head.content) == (200, b"")
+    assert {name: head.headers[name] for name in ("content-length", "content-type")} == {
+        name: got.headers[name] for name in ("content-length", "content-type")
+    }
+    assert (await http.head("/nowhere")).status_code == 404
+    assert (await http.head("/direct")).status_code == 405
+
+
 async def test_what_is_away_says_when_to_come_back(http: httpx.AsyncClient) -> None:
     assert int((await http.get("/fails/away")).headers["retry-after"]) > 0
 

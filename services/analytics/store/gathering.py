@@ -90,6 +90,8 @@ class Gathering:
         return table if chosen.all() else table.take(chosen)
 
     def _period(self, table: Table) -> Numbers:
+        if len(self._borders) == 1:
+            return np.zeros(len(table), np.int64)
         return np.searchsorted(self._borders, table.at, side="right") - 1
 
     def _keys(self, table: Table, source: Source) -> tuple[list[int], Numbers]:
@@ -111,11 +113,10 @@ class Gathering:
 
     def _percentiles(self) -> dict[tuple[int, int], int]:
         """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
-        every = Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
-        together = np.zeros_like(every.key)
-        found = ranked(every, self._question.rank)
-        whole = ranked(every._replace(key=together, period=together), self._question.rank)
-        return {**found, ALL: whole[0, 0]} if whole else found
+        every = self._bins[0]
+        if len(self._bins) > 1:
+            every = Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
+        return ranked(every, len(self._borders), self._question.rank)
 
 
 def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
@@ -132,26 +133,37 @@ def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
     return found, place[codes]
 
 
-def ranked(lines: Bins, share: int) -> dict[tuple[int, int], int]:
-    """For each key and period that counts anything: the first bin up to which at least `share` % lie."""
-    periods = int(lines.period.max()) + 1
-    found, cell = _numbered(lines.key * periods + lines.period)
+def ranked(lines: Bins, periods: int, share: int) -> dict[tuple[int, int], int]:
+    """For each key and period that counts anything, and for ALL: the first bin up to which at least `share` %
+    lie. Keys are numbered from 0."""
+    cell = lines.key * periods + lines.period
+    cells = (int(lines.key.max()) + 1) * periods
     low = int(lines.bin.min())
     wide = int(lines.bin.max()) - low + 1
     at_once = max(1, _MOST_SUMS // wide)
     bins, n, cuts = lines.bin - low, lines.n, [0, len(cell)]
-    if len(found) > at_once:
+    if cells > at_once:
         order = np.argsort(cell, kind="stable")
         cell, bins, n = cell[order], bins[order], n[order]
-        cuts = np.searchsorted(cell, range(0, len(found) + at_once, at_once)).tolist()
-    of_key: dict[tuple[int, int], int] = {}
-    for first, begin, end in zip(range(0, len(found), at_once), cuts[:-1], cuts[1:], strict=True):
-        some = found[first : first + at_once]
+        cuts = np.searchsorted(cell, range(0, cells + at_once, at_once)).tolist()
+    found: dict[tuple[int, int], int] = {}
+    whole = np.zeros((1, wide), np.int64)
+    for first, begin, end in zip(range(0, cells, at_once), cuts[:-1], cuts[1:], strict=True):
+        rows = min(at_once, cells - first)
         place = (cell[begin:end] - first) * wide + bins[begin:end]
-        gone = summed(n[begin:end], place, len(some) * wide).reshape(len(some), wide).cumsum(axis=1)
-        ranks = -(-gone[:, -1] * share // 100)
-        reached = (gone >= ranks[:, None]).argmax(axis=1) + low
-        counts = gone[:, -1] > 0
-        names = zip((some[counts] // periods).tolist(), (some[counts] % periods).tolist(), strict=True)
-        of_key.update(zip(names, reached[counts].tolist(), strict=True))
-    return of_key
+        counts = summed(n[begin:end], place, rows * wide).reshape(rows, wide)
+        whole += counts.sum(axis=0)
+        some, reached = _reached(counts, share)
+        names = zip(((some + first) // periods).tolist(), ((some + first) % periods).tolist(), strict=True)
+        found.update(zip(names, (reached + low).tolist(), strict=True))
+    for reached in _reached(whole, share)[1].tolist():
+        found[ALL] = reached + low
+    return found
+
+
+def _reached(counts: Numbers, share: int) -> tuple[Numbers, Numbers]:
+    """The rows of a table of counts by bin that count anything, and of each the bin that `share` % reach."""
+    gone = counts.cumsum(axis=1)
+    some = np.flatnonzero(gone[:, -1] > 0)
+    ranks = -(-gone[some, -1] * share // 100)
+    return some, (gone[some] >= ranks[:, None]).argmax(axis=1)
