@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
         """Start Kafka, MongoDB (where none are given) and the four services; Ctrl-C drains."""
         from deploy.local.plan import Plan
 
+        check_authentication(os.environ)
         prepare = "on_given_kafka" if kafka else "on_own_kafka"
         plan = Plan(
             data_dir=str((data_dir or default_data_dir()).expanduser().absolute()),
@@ -61,6 +63,17 @@ def register(app: typer.Typer) -> None:
             prepare=f"deploy.commands.preparing:{prepare}",
         )
         run(_detached(plan, demo) if background else _attached(plan, demo))
+
+
+def check_authentication(env: Mapping[str, str]) -> None:
+    """Raises Failure where somebody counts on callers being asked who they are."""
+    wanted = env.get("CQM_AUTH", "off")
+    if wanted != "off":
+        raise Failure(
+            f"CQM_AUTH={wanted} is set, but `cqm up` starts its services on 127.0.0.1 without authentication",
+            "unset CQM_AUTH here; a deployment of yours sets it for each service (docs/security.md)",
+            USAGE,
+        )
 
 
 def replica_counts(given: list[str]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from deploy.cli import build, main
 from deploy.commands import kpi
 from deploy.commands.addresses import find, folder_option
 from deploy.commands.terminal import USAGE, Failure, plain
-from deploy.commands.up import checked_policy, complaint_curl, replica_counts
+from deploy.commands.up import check_authentication, checked_policy, complaint_curl, replica_counts
 from deploy.local.errors import NotRunning
 from deploy.local.folder import DataFolder
 from deploy.local.identity import identity
@@ -77,6 +77,15 @@ def test_replicas_are_read_by_service() -> None:
 def test_replicas_that_make_no_sense_are_wrong_usage(text: str) -> None:
     with pytest.raises(Failure, match="SERVICE=N") as failed:
         replica_counts([text])
+    assert failed.value.code == USAGE
+
+
+@pytest.mark.parametrize("wanted", ["keys", "jwt"])
+def test_authentication_that_would_not_be_there_is_wrong_usage(wanted: str) -> None:
+    check_authentication({})
+    check_authentication({"CQM_AUTH": "off"})
+    with pytest.raises(Failure, match=f"CQM_AUTH={wanted} is set") as failed:
+        check_authentication({"CQM_AUTH": wanted})
     assert failed.value.code == USAGE
 
 
