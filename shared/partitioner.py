@@ -17,7 +17,7 @@ _MANY = 48
 """Keys of one length from which on hashing them together is cheaper than one by one."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key among `partitions`."""
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
