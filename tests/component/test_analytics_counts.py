@@ -22,7 +22,7 @@ from services.analytics.domain.recompute import Recount
 from services.analytics.domain.rows import Fact, rows
 from services.analytics.domain.tallies import COLLECTIONS
 from services.analytics.domain.voice import listener
-from services.analytics.store import compaction, summing
+from services.analytics.store import compaction, summing, weeks
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
@@ -137,6 +137,7 @@ async def recounted(store: Store, asked: Question) -> Any:
 async def test_any_history_ends_in_the_figures_of_pandas(
     store: Store, monkeypatch: pytest.MonkeyPatch, events: list[Event], data: st.DataObject
 ) -> None:
+    """Weeks or none, as an earlier version compacts."""
     await store.empty()
     monkeypatch.setattr(compaction, "DAYS_AT_ONCE", data.draw(st.sampled_from([1, 3, 40])))
     monkeypatch.setattr(summing, "CHUNK_LINES", data.draw(st.sampled_from([2, 50_000])))
@@ -144,6 +145,8 @@ async def test_any_history_ends_in_the_figures_of_pandas(
         await store.hear(batch)
         if data.draw(st.booleans()):
             await store.compactor.compact()
+        elif await store.database.segments.find_one({}) and data.draw(st.booleans()):
+            await compact_as_a_version_without_weeks(store, monkeypatch)
     for name in naive_kpis.KPIS:
         grain, zone = (
             data.draw(st.sampled_from(["day", "week", "month", "all"])),
@@ -301,6 +304,102 @@ async def test_a_compactor_of_an_earlier_version_that_counts_no_rounds_takes_not
         assert await mine.compact() == 0
     asked = question("feedback_volume", (), "all", "UTC")
     assert list((await series(store, asked)).values()) == [(7, 7)]
+
+
+def four_weeks(name: str) -> list[Event]:
+    """One feedback a day, from a Monday on."""
+    return [said((name, n), at=datetime(2019, 5, 6, 12, tzinfo=UTC) + timedelta(days=n)) for n in range(28)]
+
+
+async def compact_all(store: Store) -> None:
+    while await store.compactor.compact():
+        pass
+
+
+async def without_days(store: Store, asked: Question) -> Any:
+    """The figure as weeks alone say it; days are there again afterwards."""
+    days = await store.database.days.find().to_list(None)
+    await store.database.days.delete_many({})
+    try:
+        return await series(store, asked)
+    finally:
+        if days:
+            await store.database.days.insert_many(days)
+
+
+async def compact_as_a_version_without_weeks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> None: ...
+
+    with monkeypatch.context() as patched:
+        patched.setattr(weeks, "hold_all", lambda _: False)
+        patched.setattr(weeks, "sum_anew", nothing)
+        await compact_all(store)
+
+
+async def test_weeks_answer_for_their_days(store: Store) -> None:
+    await store.empty()
+    await store.hear(four_weeks("w"))
+    await compact_all(store)
+    assert list((await without_days(store, question("feedback_volume", (), "all", "UTC"))).values()) == [
+        (28, 28)
+    ]
+    by_week = await without_days(store, question("feedback_volume", (), "week", "UTC"))
+    assert sorted(by_week.values()) == [(7, 7)] * 4
+    assert await without_days(store, question("feedback_volume", (), "day", "UTC")) == {}
+
+
+async def test_weeks_that_an_earlier_version_has_left_behind_are_not_read_but_summed_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    asked = question("feedback_volume", (), "all", "UTC")
+    await store.hear(four_weeks("before"))
+    await compact_all(store)
+    await store.hear(four_weeks("by another version"))
+    await compact_as_a_version_without_weeks(store, monkeypatch)
+    assert not await weeks.are_whole(store.database)
+    assert list((await series(store, asked)).values()) == [(56, 56)]
+    await store.hear(four_weeks("after"))
+    await compact_all(store)
+    assert list((await series(store, asked)).values()) == [(84, 84)]
+    assert list((await without_days(store, asked)).values()) == [(84, 84)]
+
+
+async def test_weeks_are_not_read_when_somebody_compacted_while_they_were_summed_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.hear(four_weeks("one"))
+    await compact_as_a_version_without_weeks(store, monkeypatch)
+    await store.hear(four_weeks("two"))
+    met = iter([True])
+
+    async def hold() -> bool:
+        if next(met, False):
+            await compact_as_a_version_without_weeks(store, monkeypatch)
+        return True
+
+    await weeks.sum_anew(store.database, hold)
+    assert not await weeks.are_whole(store.database)
+    assert list((await series(store, question("feedback_volume", (), "all", "UTC"))).values()) == [(56, 56)]
+    await weeks.sum_anew(store.database, hold)
+    assert await weeks.are_whole(store.database)
+    asked = question("feedback_volume", ("channel",), "all", "UTC")
+    assert await without_days(store, asked) == await series(store, asked) != {}
+
+
+async def test_whoever_lost_the_lease_while_weeks_were_summed_anew_leaves_them_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.hear(four_weeks("lost"))
+    await compact_as_a_version_without_weeks(store, monkeypatch)
+
+    async def lost() -> bool:
+        return False
+
+    await weeks.sum_anew(store.database, lost)
+    assert not await weeks.are_whole(store.database)
 
 
 async def test_after_a_compaction_it_rests_unless_a_crowd_waits(

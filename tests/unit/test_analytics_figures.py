@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from ddsketch.mapping import LogarithmicMapping
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Counted, Point, Question, TooManyPoints, answer
@@ -203,7 +205,59 @@ def test_a_day_is_read_as_coarsely_as_its_borders_allow(
 ) -> None:
     end, where = datetime(2026, 3, 5, tzinfo=UTC), ZoneInfo(zone)
     asked = Question(KPIS["nps"], begin, end, grain, where, starts(begin, end, grain, where, 99))
-    assert planned(asked) == Plan(*plan)
+    assert planned(asked) == Plan([], *plan)
+
+
+MONDAY = DAY  # 2026-03-02 is one
+
+
+def plan_of(grain: Grain, zone: str, begin: str, end: str, kpi: str = "nps") -> Plan:
+    """Of all from `begin` to `end`, days of 2026."""
+    span, where = (at(f"2026-{begin}T00:00+00:00"), at(f"2026-{end}T00:00+00:00")), ZoneInfo(zone)
+    return planned(Question(KPIS[kpi], *span, grain, where, starts(*span, grain, where, 400)))
+
+
+def test_weeks_are_read_instead_of_their_days_where_there_are_some_in_a_row() -> None:
+    assert MONDAY % 7 == 4  # 1970-01-01 was a Thursday
+    assert plan_of("all", "UTC", "03-02", "03-23") == Plan([(MONDAY, MONDAY + 14)], [], [], [])
+    assert plan_of("all", "UTC", "03-03", "03-23") == Plan([], [(MONDAY + 1, MONDAY + 20)], [], [])
+    assert plan_of("all", "UTC", "02-26", "03-25") == Plan(
+        [(MONDAY, MONDAY + 14)], [(MONDAY - 4, MONDAY - 1), (MONDAY + 21, MONDAY + 22)], [], []
+    )
+    assert plan_of("day", "UTC", "03-02", "04-27").weeks == []
+    assert plan_of("week", "UTC", "03-04", "04-28") == Plan(
+        [(MONDAY + 7, MONDAY + 49)], [(MONDAY + 2, MONDAY + 6), (MONDAY + 56, MONDAY + 56)], [], []
+    )
+
+
+def test_no_week_is_read_in_which_a_period_begins() -> None:
+    assert plan_of("month", "UTC", "03-02", "05-04") == Plan(
+        [(MONDAY, MONDAY + 21), (MONDAY + 35, MONDAY + 49)],
+        [(MONDAY + 28, MONDAY + 34), (MONDAY + 56, MONDAY + 62)], [], []
+    )  # fmt: skip
+    shanghai = plan_of("month", "Asia/Shanghai", "03-02", "05-04")
+    assert shanghai.slots == [(MONDAY + 29, MONDAY + 29), (MONDAY + 59, MONDAY + 59)]
+    assert shanghai.weeks == [(MONDAY, MONDAY + 21), (MONDAY + 35, MONDAY + 49)]
+
+
+def test_a_stock_is_read_by_all_weeks_that_there_ever_were() -> None:
+    plan = plan_of("all", "UTC", "03-04", "03-05", kpi="churn_rate")
+    ((first, last),) = plan.weeks
+    assert first < -700_000 and last == MONDAY - 7 and plan.days[-1] == (MONDAY, MONDAY + 2)
+
+
+@given(st.integers(-60, 60), st.integers(1, 90), st.sampled_from(["all", "day", "week", "month"]),
+       st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York"]))  # fmt: skip
+def test_each_day_is_read_once_however_it_is_cut(start: int, length: int, grain: Grain, zone: str) -> None:
+    begin = BEGIN + timedelta(days=start)
+    end, where = begin + timedelta(days=length), ZoneInfo(zone)
+    plan = planned(Question(KPIS["nps"], begin, end, grain, where, starts(begin, end, grain, where, 400)))
+    weeks = [
+        monday + n for first, last in plan.weeks for monday in range(first, last + 1, 7) for n in range(7)
+    ]
+    parts = [day for rows in (plan.days, plan.slots, plan.lines) for first, last in rows
+             for day in range(first, last + 1)]  # fmt: skip
+    assert sorted(weeks + parts) == list(range(DAY + start, DAY + start + length))
 
 
 def test_one_dimension_and_the_listed_pairs_are_kept_ready_and_the_target_beside_them() -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -27,6 +27,7 @@ from services.analytics.store.positions import PositionStore
 from shared.bodies import limited
 from shared.events import Event
 from shared.http_body import BodyLimits
+from shared.mongo import Session
 from shared.problem import Problem
 from shared.query import only
 
@@ -100,8 +101,8 @@ def checking_routes(
         question = await answers.question(check.kpi, check.query, request.state.principal)
         if question.kpi.now:
             raise refuse("kpi", "is read from the cases themselves: there is nothing to compare it with")
-        ((served, again),) = await recomputing.both(check.from_, [question])
-        return json_answer(_compared(check, answers, question, served, again))
+        (both,) = await recomputing.both(check.from_, [question])
+        return json_answer(_compared(check, answers, question, both))
 
     @router.post(
         "/recompute-check/all", responses={200: {"model": Verdicts}}, dependencies=[Depends(only(()))]
@@ -120,6 +121,13 @@ def checking_routes(
     return router
 
 
+class Both(NamedTuple):
+    """`served`: as it is answered, and by days alone, which other spans and grains are answered from."""
+
+    served: Sequence[Counted]
+    recomputed: Counted
+
+
 @dataclass
 class Recomputing:
     """Counts questions twice: as they are served, and anew. One at a time, since it reads everything."""
@@ -130,7 +138,7 @@ class Recomputing:
     positions: PositionStore
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def both(self, source: str, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+    async def both(self, source: str, questions: Sequence[Question]) -> list[Both]:
         """Served and recomputed, as of one moment. Raises Problem 422 for too many facts, 503 when busy."""
         if self._turn.locked():
             again = {"Retry-After": str(BUSY_SECONDS)}
@@ -141,20 +149,24 @@ class Recomputing:
             except TooManyFacts as error:
                 self.answers.refuse_facts(error)
 
-    async def _from_facts(self, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+    async def _from_facts(self, questions: Sequence[Question]) -> list[Both]:
         found = []
         for question in questions:
             async with self.answers.figures.snapshot() as session:
-                served = await self.answers.figures.counted(question, session)
+                served = await self._served(question, session)
                 recount = Recount(question)
                 async for some in self.answers.evidence.recount(question, session):
                     recount.add(some)
-            found.append((served, recount.counted()))
+            found.append(Both(served, recount.counted()))
         return found
 
-    async def _from_log(self, questions: Sequence[Question]) -> list[tuple[Counted, Counted]]:
+    async def _served(self, question: Question, session: Session) -> list[Counted]:
+        counted = self.answers.figures.counted
+        return [await counted(question, session, by_weeks=by_weeks) for by_weeks in (True, False)]
+
+    async def _from_log(self, questions: Sequence[Question]) -> list[Both]:
         async with self.answers.figures.snapshot() as session:
-            served = [await self.answers.figures.counted(question, session) for question in questions]
+            served = [await self._served(question, session) for question in questions]
             following = await self.positions.following(session)
         ends = {partition: offset or 0 for partition, offset in following.items()}
         replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
@@ -172,16 +184,15 @@ class Recomputing:
                 await asyncio.to_thread(hear, events)
                 if len(replay) > self.answers.figures.facts_per_answer:
                     raise TooManyFacts
-        return [(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
+        return [Both(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
 
 
 def _dimension(kpi: Kpi) -> str:
     return "department" if "department" in kpi.dimensions else kpi.dimensions[-1]
 
 
-def _verdict(answers: Answers, question: Question, pair: tuple[Counted, Counted]) -> Verdict:
-    mine, theirs = (Totals(*answers.points(question, counted)) for counted in pair)
-    differing = _differing(mine.series, theirs.series)
+def _verdict(answers: Answers, question: Question, both: Both) -> Verdict:
+    mine, theirs, differing = _beside(answers, question, both)
     return Verdict(
         kpi=question.kpi.name,
         by=list(question.by),
@@ -192,9 +203,8 @@ def _verdict(answers: Answers, question: Question, pair: tuple[Counted, Counted]
     )
 
 
-def _compared(check: Check, answers: Answers, question: Question, served: Counted, again: Counted) -> Checked:
-    mine, theirs = (Totals(*answers.points(question, counted)) for counted in (served, again))
-    differing = _differing(mine.series, theirs.series)
+def _compared(check: Check, answers: Answers, question: Question, both: Both) -> Checked:
+    mine, theirs, differing = _beside(answers, question, both)
     return Checked(
         kpi=check.kpi,
         source=check.from_,
@@ -204,6 +214,16 @@ def _compared(check: Check, answers: Answers, question: Question, served: Counte
         served=mine,
         recomputed=theirs,
     )
+
+
+def _beside(answers: Answers, question: Question, both: Both) -> tuple[Totals, Totals, list[dict[str, Any]]]:
+    """Served, recomputed, and the points that differ: those of the first way of serving that differs."""
+    theirs = Totals(*answers.points(question, both.recomputed))
+    ways = [Totals(*answers.points(question, counted)) for counted in both.served]
+    points = [_differing(way.series, theirs.series) for way in ways]
+    found = (way for way, some in zip(ways, points, strict=True) if some or way.total != theirs.total)
+    mine = next(found, ways[0])
+    return mine, theirs, points[ways.index(mine)]
 
 
 def _differing(served: list[Series], recomputed: list[Series]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.analytics.domain.rows import EPOCH
 from services.analytics.domain.tallies import TALLIES
-from services.analytics.store import summing, voice
+from services.analytics.store import summing, voice, weeks
 from services.analytics.store.packed import Table
 from services.analytics.store.places import chunk_id, day_id
 from services.analytics.store.words import NewWords, Words
@@ -40,7 +40,7 @@ SMALLEST_SHARE = 1 / 64
 """Of what is done at once, where MongoDB is slow."""
 MOST_ATTEMPTS = 2
 """At one transaction, before it is made smaller."""
-LEASE, LEASE_SECONDS = "compactor", 15
+LEASE, LEASE_SECONDS = weeks.COMPACTOR, 15
 ENOUGH_SEGMENTS = 24
 """Segments that queries read along without being slowed down; so many wait for company, but not for long."""
 LONGEST_WAIT = 10
@@ -55,9 +55,11 @@ class _Overtaken(Exception):
 
 
 class _Work(NamedTuple):
-    """What a transaction writes, if the round is still the one in which it was read."""
+    """What a transaction writes, if the round is still the one in which it was read; `with_weeks`: whether
+    weeks hold everything, and shall go on to do so."""
 
     round: int | None
+    with_weeks: bool
     taken: Sequence[Document]
     words: NewWords
     writes: Mapping[str, Sequence[Any]]
@@ -89,6 +91,8 @@ class Compactor:
 
     async def compact(self) -> int:
         """Compact what there is, up to a transaction's worth; how many segments were taken away."""
+        if not await weeks.are_whole(self.database):
+            await weeks.sum_anew(self.database, self._holds_lease)
         while True:
             work = await self._prepared()
             if not work.taken:
@@ -127,9 +131,10 @@ class Compactor:
     async def _prepared(self) -> _Work:
         """Everything that is to be written, read and summed without a transaction. The round comes first:
         what is read after it is not older."""
-        number, taken = await self._round(), await self._take()
+        lease, taken = await self._lease(), await self._take()
+        number, with_weeks = lease.get("round"), weeks.hold_all(lease)
         if not taken:
-            return _Work(number, (), NewWords(self._words), {})
+            return _Work(number, with_weeks, (), NewWords(self._words), {})
         await self._words.read(self.database.words)
         words = NewWords(self._words)
         most = max(1, int(DAYS_AT_ONCE * self._share))
@@ -139,11 +144,14 @@ class Compactor:
         if later or unsaid:
             segments.append(InsertOne(summing.left_over(later, unsaid, words)))
         writes = await self._sums(now) | {"voice": await voice.summed(said, self.database.voice)}
-        return _Work(number, taken, words, writes | {"segments": segments})
+        if with_weeks:
+            writes["weeks"] = await self._weeks(now)
+        return _Work(number, with_weeks, taken, words, writes | {"segments": segments})
 
     async def _write(self, work: _Work, session: Session) -> None:
         mine = {"_id": LEASE, "round": work.round}
-        moved = await self.database.leases.update_one(mine, {"$inc": {"round": 1}}, session=session)
+        on: Document = {"round": 1} | ({"weeks": 1} if work.with_weeks else {})
+        moved = await self.database.leases.update_one(mine, {"$inc": on}, session=session)
         if not moved.matched_count:
             raise _Overtaken
         await work.words.add(self.database.words, session)
@@ -156,15 +164,15 @@ class Compactor:
                     raise _Overtaken  # by a compactor of an earlier version, which counts no rounds
         crash_point(LEASE, "in_transaction")
 
-    async def _round(self) -> int | None:
-        """How many compactions there were; None where an earlier version has made the document, which is
-        made here where it is not there yet."""
+    async def _lease(self) -> Document:
+        """How many compactions there were (`round`, not there where an earlier version has made the document)
+        and whose turn it is. Made here where it is not there yet."""
         nobodys = {"holder": "", "until": EPOCH, "round": 0}
         with driver_errors(), suppress(DuplicateKeyError):  # another replica made it in this moment
             await self.database.leases.update_one({"_id": LEASE}, {"$setOnInsert": nobodys}, upsert=True)
         with driver_errors():
             found = await self.database.leases.find_one({"_id": LEASE})
-        return found.get("round") if found else 0
+        return found or nobodys
 
     async def _is_time(self, resting: bool) -> bool:
         """Whether so many segments wait that reading them along slows queries down, or some for long."""
@@ -182,7 +190,7 @@ class Compactor:
 
         The document is there before it is asked for: MongoDB inserts none for a query with an expression.
         """
-        await self._round()
+        await self._lease()
         until = {"$add": ["$$NOW", timedelta(seconds=LEASE_SECONDS) // timedelta(milliseconds=1)]}
         free = {"$or": [{"holder": self._me}, {"$expr": {"$lt": ["$until", "$$NOW"]}}]}
         mine = [{"$set": {"holder": self._me, "until": until}}]
@@ -206,6 +214,12 @@ class Compactor:
         chunks = await self._found("chunks", [chunk_id(place.tally, place.day, 0) for place in now])
         sums, lines = await asyncio.to_thread(summing.merged, now, days, chunks)
         return {"days": sums, "chunks": lines}
+
+    async def _weeks(self, now: Mapping[summing.Place, Table]) -> Sequence[Any]:
+        by_week = summing.by_week(now)
+        ids = [day_id(place.tally, by, place.day) for place in by_week for by in TALLIES[place.tally].rollups]
+        stored = await self._found("weeks", ids)
+        return await asyncio.to_thread(summing.merged_weeks, by_week, stored)
 
     async def _found(
         self, collection: str, ids: Sequence[str], fields: Document | None = None

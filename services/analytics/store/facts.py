@@ -52,7 +52,7 @@ from shared.mongo import Database, Document, Session, driver_errors, ensure_inde
 F = TypeVar("F", bound=Fact)
 _NAMESPACE_EXISTS = 48
 COUNTED = TALLIES | {VOICE.name: VOICE}
-PACKED = ("days", "chunks")
+PACKED = ("days", "weeks", "chunks")
 """Read by ranges of their ids: the documents themselves stand in that order."""
 
 

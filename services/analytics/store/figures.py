@@ -10,23 +10,33 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from services.analytics.domain.cases import CaseFact
 from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import SLOT, Counted, Question, Source
 from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
 from services.analytics.domain.tallies import CASE_FACTS, TALLIES
+from services.analytics.store import weeks
 from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
 from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_all, unpack_numbers
-from services.analytics.store.places import chunk_id, day_id, day_key, day_of_key
+from services.analytics.store.places import (
+    FIRST_DAY,
+    LAST_DAY,
+    WEEK,
+    chunk_id,
+    day_id,
+    day_key,
+    day_of_key,
+    monday_of,
+)
 from services.analytics.store.snapshots import snapshot
 from services.analytics.store.words import NewWords, Words
 from shared.mongo import Database, Document, Session, driver_errors
 
-FIRST_DAY, LAST_DAY = -719_162, 2_932_896
-"""The days of the years 1 to 9999."""
+FEWEST_WEEKS = 3
+"""In a row that are read instead of their days: each row is a question of its own."""
 
 
 class TooManyFacts(Exception):
@@ -35,8 +45,10 @@ class TooManyFacts(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which UTC days are read as day sums, by half an hour, and line by line; as [first, last]."""
+    """Which UTC days are read as sums of weeks (Mondays), of days, by half an hour, and line by line; as
+    [first, last]."""
 
+    weeks: list[tuple[int, int]]
     days: list[tuple[int, int]]
     slots: list[tuple[int, int]]
     lines: list[tuple[int, int]]
@@ -68,18 +80,24 @@ class FigureStore:
             return None
         return EPOCH + timedelta(days=min(days)), EPOCH + timedelta(days=max(days) + 1)
 
-    async def counted(self, question: Question, session: Session | None = None) -> Counted:
-        """The counts that answer the question, as of the session's moment. Raises TooManyFacts."""
+    async def counted(
+        self, question: Question, session: Session | None = None, *, by_weeks: bool = True
+    ) -> Counted:
+        """The counts that answer the question, as of the session's moment; without `by_weeks` no week is
+        read instead of its days. Raises TooManyFacts."""
         if session is None:
             async with self.snapshot() as session:
-                return await self.counted(question, session)
+                return await self.counted(question, session, by_weeks=by_weeks)
         await self._words.read(self._database.words, session)
         words = NewWords(self._words)
         gathering = Gathering(question, words)
-        plan = planned(question)
+        plan = planned(question, by_weeks=by_weeks)
+        if plan.weeks and not await weeks.are_whole(self._database, session):
+            plan = planned(question, by_weeks=False)
         for source in question.sources:
-            await self._sums(question, source, plan.days, "v", gathering, session)
-            await self._sums(question, source, plan.slots, "h", gathering, session)
+            await self._sums(question, source, ("weeks", "v"), plan.weeks, gathering, session)
+            await self._sums(question, source, ("days", "v"), plan.days, gathering, session)
+            await self._sums(question, source, ("days", "h"), plan.slots, gathering, session)
             await self._lines(question, source, plan.lines, gathering, session)
             await self._pending(question, source, words, gathering, session)
         return gathering.counted()
@@ -98,20 +116,22 @@ class FigureStore:
         self,
         question: Question,
         source: Source,
+        kept: tuple[str, str],
         days: Sequence[tuple[int, int]],
-        form: str,
         gathering: Gathering,
         session: Session,
     ) -> None:
-        """Sums by the dimensions that are asked about: of whole days, or of half hours."""
+        """Sums by the dimensions that are asked about. `kept`: in which collection, and in which form, of
+        whole weeks or days ("v") or of half hours ("h")."""
         if not days:
             return
+        collection, form = kept
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
         fields = _fields(f"{form}.l", by, counters) | {f"{form}.s.{name}": 1 for name in bins}
         found: list[Document] = []
         for first, last in days:  # asked for several spans at once, MongoDB would scan a clustered collection
             query = {"_id": _range(source.tally, by, first, last)}
-            found += await self._database.days.find(query, fields, session=session).to_list(None)
+            found += await self._database[collection].find(query, fields, session=session).to_list(None)
         if not found:
             return
         documents = [(one[form], day_of_key(one["_id"]) * DAY) for one in found]
@@ -173,11 +193,12 @@ class FigureStore:
         return snapshot(self._database)
 
 
-def planned(question: Question) -> Plan:
-    """Day sums where no period begins inside the day; half hours where all begin on one; else the lines."""
+def planned(question: Question, *, by_weeks: bool = True) -> Plan:
+    """Sums of days where no period begins inside the day, of weeks where none begins inside many a week; half
+    hours where all begin on one; else the lines."""
     if not question.is_kept_ready:
         first, last = _days(question)
-        return Plan([], [], [(first, last)])
+        return Plan([], [], [], [(first, last)])
     first, last = _days(question)
     inside: dict[int, bool] = {}
     for border in (*question.borders[-len(question.starts) :], seconds_since_epoch(question.end)):
@@ -194,7 +215,40 @@ def planned(question: Question) -> Plan:
         start = day + 1
     if start <= last:
         whole.append((start, last))
-    return Plan(whole, _runs([d for d in cut if inside[d]]), _runs([d for d in cut if not inside[d]]))
+    begins = [border // DAY for border in question.borders]
+    by_week, by_day = _with_weeks(whole, begins) if by_weeks else ([], whole)
+    slots, lines = (_runs([day for day in cut if inside[day] is halves]) for halves in (True, False))
+    return Plan(by_week, by_day, slots, lines)
+
+
+def _with_weeks(
+    whole: Sequence[tuple[int, int]], begins: Sequence[int]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Rows of Mondays whose weeks lie in `whole` and in one period, and all other days; `begins`: days on
+    which periods begin."""
+    mondays: list[tuple[int, int]] = []
+    days: list[tuple[int, int]] = []
+    for start, stop in whole:
+        left = start
+        for monday, behind in _rows_of_weeks([start, *(d for d in begins if start < d <= stop), stop + 1]):
+            if left < monday:
+                days.append((left, monday - 1))
+            mondays.append((monday, behind - WEEK))
+            left = behind
+        if left <= stop:
+            days.append((left, stop))
+    return mondays, days
+
+
+def _rows_of_weeks(cuts: Sequence[int]) -> list[tuple[int, int]]:
+    """From the first day of a row of weeks to the day behind it; no week has a cut inside."""
+    rows: list[tuple[int, int]] = []
+    for first, end in pairwise(cuts):
+        monday, behind = monday_of(first + WEEK - 1), monday_of(end)
+        if monday < behind:
+            before = rows.pop()[0] if rows and rows[-1][1] == monday else monday
+            rows.append((before, behind))
+    return [(monday, behind) for monday, behind in rows if behind - monday >= FEWEST_WEEKS * WEEK]
 
 
 def _days(question: Question) -> tuple[int, int]:

@@ -70,6 +70,10 @@ class Table:
             {name: column[chosen] for name, column in self.bins.items()},
         )
 
+    def moved(self, moment: int) -> Table:
+        """The same lines, all at one moment."""
+        return Table(np.full(len(self), moment, np.int64), self.codes, self.counters, self.bins)
+
     def pack(self, begin: int = 0) -> Packed:
         """The table as MongoDB keeps it, moments counted from `begin`; columns of nothing but 0 left out."""
         packed: Packed = {"n": len(self), "t": pack_numbers(self.at - begin)}
@@ -254,19 +258,20 @@ class Sums:
             bins[span] = _added(lines)
         return cls(_added(Table(at, codes, counters)), bins)
 
-    def plus(self, other: Sums) -> Sums:
-        return Sums(
-            _added(concatenated([self.lines, other.lines])),
-            {name: _added(concatenated([bins, other.bins[name]])) for name, bins in self.bins.items()},
+    @classmethod
+    def total(cls, shares: Sequence[Sums]) -> Sums:
+        """At least one share."""
+        return cls(
+            _added(concatenated([share.lines for share in shares])),
+            {name: _added(concatenated([share.bins[name] for share in shares])) for name in shares[0].bins},
         )
 
-    def rounded(self, slot: int) -> Sums:
-        """The same with coarser moments."""
-
-        def coarse(table: Table) -> Table:
-            return _added(Table(table.at // slot * slot, table.codes, table.counters, table.bins))
-
-        return Sums(coarse(self.lines), {name: coarse(bins) for name, bins in self.bins.items()})
+    def at(self, moment: int) -> Sums:
+        """The same, all at one moment."""
+        return Sums(
+            _added(self.lines.moved(moment)),
+            {name: _added(bins.moved(moment)) for name, bins in self.bins.items()},
+        )
 
     def pack(self, begin: int) -> Packed:
         return {

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+WEEK = 7
+"""Days."""
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The days of the years 1 to 9999."""
+
 
 def day_id(tally: str, by: Sequence[str], day: int) -> str:
     """The id of a tally's sums by some dimensions on a UTC day."""
@@ -13,6 +18,11 @@ def day_id(tally: str, by: Sequence[str], day: int) -> str:
 def chunk_id(tally: str, day: int, number: int) -> str:
     """The id of lines of a tally on a UTC day."""
     return f"{tally}/{day_key(day)}/{number:05}"
+
+
+def monday_of(day: int) -> int:
+    """The Monday on or before a UTC day; by it a week's sums are known."""
+    return day - (day + 3) % WEEK
 
 
 def day_key(day: int) -> str:

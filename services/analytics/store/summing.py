@@ -14,7 +14,7 @@ from services.analytics.domain.rows import DAY
 from services.analytics.domain.tallies import TALLIES, VOICE, Tally
 from services.analytics.store import voice
 from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
-from services.analytics.store.places import chunk_id, day_id
+from services.analytics.store.places import chunk_id, day_id, monday_of
 from services.analytics.store.words import NewWords
 from shared.mongo import Document
 
@@ -22,7 +22,7 @@ CHUNK_LINES = 50_000
 
 
 class Place(NamedTuple):
-    """The UTC day of a tally."""
+    """The UTC day of a tally, or its week, by the Monday."""
 
     tally: str
     day: int
@@ -84,16 +84,53 @@ def merged(
     sums: list[Any] = []
     lines: list[Any] = []
     for place, table in now.items():
-        tally, begin = TALLIES[place.tally], place.day * DAY
-        for by in tally.rollups:
-            identity = day_id(place.tally, by, place.day)
-            added = Sums.of(table, by, SLOT)
-            if identity in days:
-                added = Sums.unpack(days[identity]["h"], begin, by, tally).plus(added)
-            document = {"_id": identity, "v": added.rounded(DAY).pack(begin), "h": added.pack(begin)}
-            sums.append(ReplaceOne({"_id": identity}, document, upsert=True))
+        begin = place.day * DAY
+        for identity, added in _added_to(place, table, days, "h"):
+            sums.append(_replacement(identity, v=added.at(begin).pack(begin), h=added.pack(begin)))
         lines += _chunks(place, table, chunks.get(chunk_id(place.tally, place.day, 0)))
     return sums, lines
+
+
+def by_week(days: Mapping[Place, Table]) -> dict[Place, Table]:
+    """The same lines by week, their moments the week's begin."""
+    found: dict[Place, list[Table]] = {}
+    for place, table in days.items():
+        week = monday_of(place.day)
+        found.setdefault(Place(place.tally, week), []).append(table.moved(week * DAY))
+    return {place: concatenated(tables) for place, tables in found.items()}
+
+
+def merged_weeks(now: Mapping[Place, Table], weeks: Mapping[str, Document]) -> list[Any]:
+    """What is to be written of weeks."""
+    return [
+        _replacement(identity, v=added.pack(place.day * DAY))
+        for place, table in now.items()
+        for identity, added in _added_to(place, table, weeks, "v")
+    ]
+
+
+def week(tally: str, by: Sequence[str], monday: int, days: Sequence[Document]) -> Any:
+    """A week's sums as its days have them, to be written."""
+    begin = monday * DAY
+    shares = [Sums.unpack(one["v"], begin, by, TALLIES[tally]) for one in days]
+    return _replacement(day_id(tally, by, monday), v=Sums.total(shares).at(begin).pack(begin))
+
+
+def _added_to(
+    place: Place, table: Table, stored: Mapping[str, Document], form: str
+) -> Iterator[tuple[str, Sums]]:
+    """Of each rollup its id, and the sums that are stored with those of the table's lines."""
+    tally, begin = TALLIES[place.tally], place.day * DAY
+    for by in tally.rollups:
+        identity = day_id(place.tally, by, place.day)
+        added = Sums.of(table, by, SLOT)
+        if identity in stored:
+            added = Sums.total([Sums.unpack(stored[identity][form], begin, by, tally), added])
+        yield identity, added
+
+
+def _replacement(identity: str, **forms: Packed) -> Any:
+    return ReplaceOne({"_id": identity}, {"_id": identity} | forms, upsert=True)
 
 
 def _chunks(place: Place, table: Table, last: Document | None) -> Iterator[Any]:

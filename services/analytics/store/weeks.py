@@ -1,0 +1,71 @@
+"""Sums by week: a question over a quarter reads them instead of most of its days.
+
+They are written with the days, in the transactions of the compactor. A version that does not know them may
+compact, too, in an upgrade or after the way back. So the round up to which they hold all that the days hold
+stands beside the number of rounds: where the two differ, days are read, and weeks are summed from them anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import structlog
+
+from services.analytics.domain.tallies import TALLIES
+from services.analytics.store import summing
+from services.analytics.store.places import FIRST_DAY, LAST_DAY, day_id, day_of_key, monday_of
+from shared.mongo import Database, Document, Session, driver_errors
+
+log = structlog.get_logger("cqm.weeks")
+
+COMPACTOR = "compactor"
+"""The document in `leases` that counts rounds."""
+
+
+async def are_whole(database: Database, session: Session | None = None) -> bool:
+    """Whether weeks may be read instead of their days, at the session's moment."""
+    return hold_all(await database.leases.find_one({"_id": COMPACTOR}, session=session))
+
+
+def hold_all(compactor: Document | None) -> bool:
+    """`compactor`: the document, if there is one."""
+    held = compactor.get("weeks") if compactor else None
+    return held is not None and compactor is not None and held == compactor.get("round")
+
+
+async def sum_anew(database: Database, hold: Callable[[], Awaitable[bool]]) -> None:
+    """All weeks from all days; `hold` renews the lease. Nobody reads them until it has ended; where somebody
+    has compacted meanwhile, nobody does afterwards either. Raises as the driver does."""
+    with driver_errors():
+        begun = await database.leases.find_one({"_id": COMPACTOR}, {"round": 1})
+        await database.weeks.delete_many({})
+        if begun is None:
+            return
+        count = 0
+        for tally in TALLIES.values():
+            for by in tally.rollups:
+                if not await hold():
+                    return
+                async for monday, days in _days_of_weeks(database, tally.name, by):
+                    week = await asyncio.to_thread(summing.week, tally.name, by, monday, days)
+                    await database.weeks.bulk_write([week])
+                    count += 1
+        same = {"_id": COMPACTOR, "round": begun.get("round")}
+        done = await database.leases.update_one(same, {"$set": {"weeks": begun.get("round")}})
+    log.info("weeks_summed_anew", weeks=count, whole=bool(done.matched_count))
+
+
+async def _days_of_weeks(
+    database: Database, tally: str, by: Sequence[str]
+) -> AsyncIterator[tuple[int, list[Document]]]:
+    """The days that there are by week, in the order of time."""
+    span = {"_id": {"$gte": day_id(tally, by, FIRST_DAY), "$lte": day_id(tally, by, LAST_DAY)}}
+    days: list[Document] = []
+    async for day in database.days.find(span, {"v": 1}).sort("_id", 1):
+        if days and monday_of(day_of_key(day["_id"])) != monday_of(day_of_key(days[0]["_id"])):
+            yield monday_of(day_of_key(days[0]["_id"])), days
+            days = []
+        days.append(day)
+    if days:
+        yield monday_of(day_of_key(days[0]["_id"])), days
