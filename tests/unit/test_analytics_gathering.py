@@ -16,8 +16,9 @@ LINE = st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(-1, 9), st.in
 """Key, period, bin, how many."""
 
 
-def bins_of(lines: list[tuple[int, int, int, int]]) -> Bins:
-    return Bins(*np.array(lines, np.int64).T)
+def bins_of(lines: list[tuple[int, int, int, int]], periods: int) -> Bins:
+    key, period, place, n = np.array(lines, np.int64).T
+    return Bins(key * periods + period, place, n)
 
 
 @pytest.mark.parametrize("at_once", [1, 30, 10_000])
@@ -35,8 +36,8 @@ def test_it_is_the_first_bin_up_to_which_so_many_lie(
         expected[cell] = each[-(-len(each) * share // 100) - 1]
     with pytest.MonkeyPatch.context() as limits:
         limits.setattr(gathering, "_MOST_SUMS", at_once)
-        assert ranked(bins_of(lines), 4, share) == expected
+        assert ranked(bins_of(lines, 4), 4, share) == expected
 
 
 def test_what_was_taken_back_has_no_percentile() -> None:
-    assert ranked(bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)]), 1, 50) == {(1, 0): 3, ALL: 3}
+    assert ranked(bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)], 1), 1, 50) == {(1, 0): 3, ALL: 3}

@@ -20,7 +20,7 @@ from services.analytics.domain.tallies import CASE_FACTS, TALLIES
 from services.analytics.store import weeks
 from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
-from services.analytics.store.packed import WEIGHT, Table, concatenated, unpack, unpack_all, unpack_numbers
+from services.analytics.store.packed import WEIGHT, unpack, unpack_all, unpack_numbers
 from services.analytics.store.places import (
     FIRST_DAY,
     LAST_DAY,
@@ -32,7 +32,7 @@ from services.analytics.store.places import (
     monday_of,
 )
 from services.analytics.store.snapshots import snapshot
-from services.analytics.store.words import NewWords, Words
+from services.analytics.store.words import NewWords, Words, recode
 from shared.mongo import Database, Document, Session, driver_errors
 
 FEWEST_WEEKS = 3
@@ -171,15 +171,12 @@ class FigureStore:
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
         wanted = {"n", "t", *(f"d.{name}" for name in by), *(f"k.{name}" for name in by)}
         wanted |= {f"c.{name}" for name in (*counters, WEIGHT)} | {f"b.{name}" for name in bins}
-        tables: list[Table] = []
-        async for segment in self._segments(source.tally, wanted, session):
-            share = segment["t"][source.tally]
-            table = unpack(share, 0, by, (*counters, WEIGHT), bins)
-            for name in by:
-                table.codes[name] = words.coded(name, share["k"][name])[table.codes[name]]
-            tables.append(table)
-        if tables:
-            gathering.add_lines(concatenated(tables), source)
+        segments = self._segments(source.tally, wanted, session)
+        shares = [segment["t"][source.tally] async for segment in segments]
+        if shares:
+            table = unpack_all([(share, 0) for share in shares], by, (*counters, WEIGHT), bins)
+            recode(table, shares, words)
+            gathering.add_lines(table, source)
 
     async def _segments(self, tally: str, fields: set[str], session: Session) -> AsyncIterator[Document]:
         """Segments that have a share of the tally, with those fields of it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,9 @@ ALL = (-1, -1)
 
 
 class Bins(NamedTuple):
-    """Per line: the place of its key, its period, the bin, and how many."""
+    """Per line: its cell (the place of its key, times the periods, and its period), the bin, and how many."""
 
-    key: Numbers
-    period: Numbers
+    cell: Numbers
     bin: Numbers
     n: Numbers
 
@@ -35,7 +35,8 @@ class Gathering:
         self._borders = np.array(question.borders, np.int64)
         self._end = seconds_since_epoch(question.end)
         self._places: dict[Key, int] = {}
-        self._sums: dict[str, dict[int, Numbers]] = {}
+        self._sums: dict[str, Numbers] = {}
+        """By counter: a row for each place that has been counted, a column for each period."""
         self._bins: list[Bins] = []
 
     def add_sums(self, table: Table, source: Source) -> None:
@@ -49,9 +50,9 @@ class Gathering:
         for name, column in table.counters.items():
             if name != WEIGHT:
                 sums = summed(column, cell, len(keys) * periods).reshape(len(keys), periods)
-                mine = self._sums.setdefault(f"{source.name}.{name}", {})
-                for place, row in zip(keys, sums, strict=True):
-                    mine[place] = mine[place] + row if place in mine else row
+                mine = self._sums_of(f"{source.name}.{name}")
+                mine[keys] += sums
+                self._sums[f"{source.name}.{name}"] = mine
 
     def add_bins(self, table: Table, source: Source) -> None:
         """Add bins of the span: `bins["bin"]`, and how many in `counters["n"]`."""
@@ -59,8 +60,10 @@ class Gathering:
         if not len(table):
             return
         keys, line_key = self._keys(table, source)
-        place = np.array(keys, np.int64)[line_key]
-        self._bins.append(Bins(place, self._period(table), table.bins["bin"], table.counters["n"]))
+        cell = (np.array(keys, np.int64) * len(self._borders))[line_key]
+        if len(self._borders) > 1:
+            cell += self._period(table)
+        self._bins.append(Bins(cell, table.bins["bin"], table.counters["n"]))
 
     def add_lines(self, table: Table, source: Source) -> None:
         """Add lines, with the bins of their span where one is asked for."""
@@ -73,14 +76,17 @@ class Gathering:
             )
 
     def counted(self) -> Counted:
-        nothing = np.zeros(len(self._borders), np.int64)
         names = [f"{tally}.{c}" for tally, counters in self._question.kpi.counters.items() for c in counters]
         names += [self._question.span] if self._question.span else []
-        sums = {
-            name: [self._sums.get(name, {}).get(place, nothing).tolist() for place in self._places.values()]
-            for name in names
-        }
+        sums = {name: self._sums_of(name).tolist() for name in names}
         return Counted(list(self._places), sums, self._percentiles() if self._bins else {})
+
+    def _sums_of(self, name: str) -> Numbers:
+        """With a row for each place that there is by now."""
+        sums = self._sums.get(name)
+        if sums is None:
+            return np.zeros((len(self._places), len(self._borders)), np.int64)
+        return np.pad(sums, ((0, len(self._places) - len(sums)), (0, 0)))
 
     def _asked_for(self, table: Table) -> Table:
         chosen = (table.at >= self._borders[0]) & (table.at < self._end)
@@ -98,18 +104,26 @@ class Gathering:
         """The places of the keys that occur, and for each line which of them it has."""
         by = [name for name in self._question.by if name != self._question.kpi.part]
         if not by:
-            return [self._place((), (), source)], np.zeros(len(table), np.int64)
+            return self._placed([], source, 1), np.zeros(len(table), np.int64)
         first, second = table.codes[by[0]], table.codes[by[-1]]
         wide = int(second.max()) + 1
         found, line_key = _numbered(first * wide + second if len(by) == 2 else first)
-        present = np.stack([found // wide, found % wide], 1) if len(by) == 2 else found[:, None]
-        keys = [self._place(by, codes, source) for codes in present.tolist()]
-        return keys, line_key
+        codes = [found // wide, found % wide] if len(by) == 2 else [found]
+        words = {name: self._words.words(name) for name in by}
+        spoken = [
+            map(words[name].__getitem__, column.tolist()) for name, column in zip(by, codes, strict=True)
+        ]
+        return self._placed(spoken, source, len(found)), line_key
 
-    def _place(self, by: Sequence[str], codes: Sequence[int], source: Source) -> int:
-        words = {name: self._words.word(name, code) for name, code in zip(by, codes, strict=True)}
-        key = tuple(words.get(name, source.part) for name in self._question.by)
-        return self._places.setdefault(key, len(self._places))
+    def _placed(self, spoken: Sequence[Iterable[str]], source: Source, keys: int) -> list[int]:
+        """The places of so many keys: of each a word by dimension, with the source's part where the question
+        is by it."""
+        columns = iter(spoken)
+        part = self._question.kpi.part
+        names = [repeat(source.part, keys) if name == part else next(columns) for name in self._question.by]
+        places = self._places
+        spoken_keys = zip(*names, strict=True) if names else [()]
+        return [places.setdefault(key, len(places)) for key in spoken_keys]
 
     def _percentiles(self) -> dict[tuple[int, int], int]:
         """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
@@ -136,8 +150,8 @@ def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
 def ranked(lines: Bins, periods: int, share: int) -> dict[tuple[int, int], int]:
     """For each key and period that counts anything, and for ALL: the first bin up to which at least `share` %
     lie. Keys are numbered from 0."""
-    cell = lines.key * periods + lines.period
-    cells = (int(lines.key.max()) + 1) * periods
+    cell = lines.cell
+    cells = int(cell.max()) + 1
     low = int(lines.bin.min())
     wide = int(lines.bin.max()) - low + 1
     at_once = max(1, _MOST_SUMS // wide)

@@ -13,9 +13,18 @@ from services.analytics.domain.figures import SLOT
 from services.analytics.domain.rows import DAY
 from services.analytics.domain.tallies import TALLIES, VOICE, Tally
 from services.analytics.store import voice
-from services.analytics.store.packed import WEIGHT, Packed, Sums, Table, concatenated, netted, unpack
+from services.analytics.store.packed import (
+    WEIGHT,
+    Packed,
+    Sums,
+    Table,
+    concatenated,
+    netted,
+    unpack,
+    unpack_all,
+)
 from services.analytics.store.places import chunk_id, day_id, monday_of
-from services.analytics.store.words import NewWords
+from services.analytics.store.words import NewWords, recode
 from shared.mongo import Document
 
 CHUNK_LINES = 50_000
@@ -28,11 +37,11 @@ class Place(NamedTuple):
     day: int
 
 
-def unpacked(share: Packed, tally: Tally, words: NewWords) -> Table:
-    """A segment's share of one tally, with the codes of all."""
-    table = unpack(share, 0, tally.dimensions, (*tally.counters, *tally.spans, WEIGHT), tally.spans)
-    for name, codes in table.codes.items():
-        table.codes[name] = words.coded(name, share["k"][name])[codes]
+def unpacked(shares: Sequence[Packed], tally: Tally, words: NewWords) -> Table:
+    """Segments' shares of one tally, with the codes of all."""
+    columns = (tally.dimensions, (*tally.counters, *tally.spans, WEIGHT), tally.spans)
+    table = unpack_all([(share, 0) for share in shares], *columns)
+    recode(table, shares, words)
     return table
 
 
@@ -43,10 +52,10 @@ def by_day(
     now: dict[Place, Table] = {}
     later: dict[str, Table] = {}
     for name, tally in TALLIES.items():
-        shares = [unpacked(s["t"][name], tally, words) for s in segments if name in s["t"]]
+        shares = [segment["t"][name] for segment in segments if name in segment["t"]]
         if not shares:
             continue
-        table = netted(concatenated(shares))
+        table = netted(unpacked(shares, tally, words))
         days = table.at // DAY
         chosen = np.unique(days)[: max(0, most - len(now))]
         for day in chosen.tolist():

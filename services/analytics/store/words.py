@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from services.analytics.domain.tallies import TALLIES
-from services.analytics.store.packed import Numbers
+from services.analytics.store.packed import Numbers, Packed, Table
 from shared.mongo import Collection, Session
 
 DIMENSIONS = sorted({name for tally in TALLIES.values() for name in tally.dimensions})
@@ -56,11 +57,13 @@ class NewWords:
     def coded(self, dimension: str, words: Iterable[str]) -> Numbers:
         """The code of each word."""
         known, new = self._known.codes(dimension), self._new.setdefault(dimension, {})
-        first = len(known)
-        found = []
-        for word in words:
-            code = known.get(word)
-            found.append(new.setdefault(word, first + len(new)) if code is None else code)
+        first, words = len(known), list(words)
+        found: list[int | None] = list(map(known.get, words))
+        if None in found:
+            found = [
+                new.setdefault(word, first + len(new)) if code is None else code
+                for word, code in zip(words, found, strict=True)
+            ]
         return np.array(found, np.int64)
 
     def word(self, dimension: str, code: int) -> str:
@@ -85,6 +88,16 @@ class NewWords:
                     session=session,
                 )
                 code += len(now)
+
+
+def recode(table: Table, shares: Sequence[Packed], words: NewWords) -> None:
+    """Give the lines of segments' shares, one after the other, the codes of all instead of those that each
+    share has for its own words."""
+    lengths = [share["n"] for share in shares]
+    for name, codes in table.codes.items():
+        own = [share["k"][name] for share in shares]
+        begins = np.cumsum([0, *map(len, own[:-1])])
+        table.codes[name] = words.coded(name, chain.from_iterable(own))[codes + np.repeat(begins, lengths)]
 
 
 def _id(dimension: str, bucket: int | None) -> str:
