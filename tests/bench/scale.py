@@ -1,8 +1,9 @@
 """`python -m tests.bench.scale routing`: replicas of one service, each held to the same part of a core.
 
-For each number of replicas everything begins anew: a Kafka, a MongoDB, the replicas, each held to `--cores`
-of a core (quota.py), and what feeds them, which is not held. The rate is taken while all replicas work: from
-FROM_SHARE to TO_SHARE of the work done. Kafka and mongod are shared and not held, so on a small machine four
+For each number of replicas everything begins anew: a Kafka, a MongoDB, and all that the replicas shall read,
+which is there before they start: a feeder beside them would be measured, too. Then the replicas, each held to
+`--cores` of a core (quota.py). The rate is taken while all replicas work: from FROM_SHARE to TO_SHARE of the
+work done. Kafka and mongod are shared and not held, so on a small machine four
 replicas must leave them room: 4 x 0.2 cores of 2 by default.
 
 The **serial part** is that of Amdahl's law: with it, n replicas do X(n) = X(1) n / (1 + serial (n - 1)), so
@@ -36,7 +37,7 @@ from tests.bench.stages import CONSUMING, INTAKE, LINES, Stage
 
 FROM_SHARE, TO_SHARE = 0.25, 0.9
 FED_BY = {"sla": ("routing",)}
-"""What has to run beside a service so that it has something to do; intake always does."""
+"""What has to run before a service so that it has something to do; intake always does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +70,34 @@ def middle(samples: Sequence[Sample], counted: Collection[tuple[str, str]]) -> M
 
 async def _measure(lab: Laboratory, stage: Stage, replicas: int, cores: float, count: int) -> Found:
     names = [stage.name, *(f"{stage.name}-{number}" for number in range(1, replicas))]
-    others = (INTAKE.name, *FED_BY.get(stage.name, ()))
-    for name in (*names, *others):
-        await lab.start(name, [part.format(name=name.partition("-")[0]) for part in COMMAND])
-    for service in lab.services.values():
-        await service.until_ready(service.start_seconds)
+    await _feed(lab, FED_BY.get(stage.name, ()), count)
     samples: list[Sample] = []
     with ExitStack() as stack:
         for name in names:
+            await lab.start(name, [part.format(name=name.partition("-")[0]) for part in COMMAND])
             pid = lab.services[name].child.pid
             assert pid is not None
             stack.enter_context(quota(pid, cores))
-        async with Poster(lab.services[INTAKE.name].url) as poster:
-            feeding = asyncio.create_task(poster.flood(workload.bodies(count, LINES, run="scale")))
-            reads = {one.name: one.counted for one in CONSUMING if one.name in (stage.name, *others)}
-            await until_settled(lab, reads, fed=feeding.done, seen=samples.append)
-            await feeding
+        await until_settled(lab, {stage.name: stage.counted}, seen=samples.append)
     measured = middle(samples, {(stage.name, topic.name) for topic in stage.counted})
     own = sum(measured.cpu_us[name] for name in names)
     return Found(
         replicas, measured.rate, own * measured.rate / 1e6, own,
         measured.cpu_us["mongod"], measured.cpu_us["Kafka"],
     )  # fmt: skip
+
+
+async def _feed(lab: Laboratory, others: Sequence[str], count: int) -> None:
+    """Intake and those that come before the service do their work, and are gone."""
+    for name in (INTAKE.name, *others):
+        await lab.start(name)
+        await lab.services[name].until_ready(lab.services[name].start_seconds)
+    async with Poster(lab.services[INTAKE.name].url) as poster:
+        await poster.flood(workload.bodies(count, LINES, run="scale"))
+    if others:
+        await until_settled(lab, {one.name: one.counted for one in CONSUMING if one.name in others})
+    for name in (INTAKE.name, *others):
+        await lab.stop(name)
 
 
 def main(

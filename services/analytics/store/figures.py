@@ -127,7 +127,11 @@ class FigureStore:
             return
         collection, form = kept
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
-        fields = _fields(f"{form}.l", by, counters) | {f"{form}.s.{name}": 1 for name in bins}
+        fields = _fields(f"{form}.l", by, counters)
+        for name in bins:
+            fields |= _fields(f"{form}.s.{name}", by, ("n",)) | {f"{form}.s.{name}.b": 1}
+        if form == "v":  # all at the begin, and a million lines' moments are a seventh of what is read
+            fields = {name: shown for name, shown in fields.items() if not name.endswith(".t")}
         found: list[Document] = []
         for first, last in days:  # asked for several spans at once, MongoDB would scan a clustered collection
             query = {"_id": _range(source.tally, by, first, last)}

@@ -89,7 +89,11 @@ class Gathering:
         return np.pad(sums, ((0, len(self._places) - len(sums)), (0, 0)))
 
     def _asked_for(self, table: Table) -> Table:
-        chosen = (table.at >= self._borders[0]) & (table.at < self._end)
+        if not len(table):
+            return table
+        chosen = np.ones(len(table), bool)
+        if table.at.min() < self._borders[0] or table.at.max() >= self._end:
+            chosen = (table.at >= self._borders[0]) & (table.at < self._end)
         for dimension, values in self._question.where.items():
             if dimension != self._question.kpi.part:
                 chosen &= np.isin(table.codes[dimension], self._words.coded(dimension, values))

@@ -97,16 +97,21 @@ def unpack(
 def unpack_all(
     tables: Sequence[tuple[Packed, int]], codes: Sequence[str], counters: Sequence[str], bins: Sequence[str]
 ) -> Table:
-    """The wanted columns of packed tables, each with its begin, one after the other; at least one table."""
+    """The wanted columns of packed tables, each with its begin, one after the other; at least one table.
+
+    Where moments have not been read, all are the begin.
+    """
     lengths = [packed["n"] for packed, _ in tables]
 
     def counts(name: str) -> Numbers:
         stored = zip([packed.get("c", {}).get(name) for packed, _ in tables], lengths, strict=True)
         return _joined([b"b" + bytes(length) if column is None else column for column, length in stored])
 
-    at = _joined([packed["t"] for packed, _ in tables])
+    at = np.repeat(_array([begin for _, begin in tables]), lengths)
+    if all("t" in packed for packed, _ in tables):
+        at += _joined([packed["t"] for packed, _ in tables])
     return Table(
-        at + np.repeat(_array([begin for _, begin in tables]), lengths),
+        at,
         {name: _joined([packed["d"][name] for packed, _ in tables]) for name in codes},
         {name: counts(name) for name in counters},
         {name: _joined([packed["b"][name] for packed, _ in tables]) for name in bins},
