@@ -379,13 +379,38 @@ async def test_weeks_are_not_read_when_somebody_compacted_while_they_were_summed
             await compact_as_a_version_without_weeks(store, monkeypatch)
         return True
 
-    await weeks.sum_anew(store.database, hold)
+    await weeks.sum_anew(store._mongo, store.database, hold)
     assert not await weeks.are_whole(store.database)
     assert list((await series(store, question("feedback_volume", (), "all", "UTC"))).values()) == [(56, 56)]
-    await weeks.sum_anew(store.database, hold)
+    await weeks.sum_anew(store._mongo, store.database, hold)
     assert await weeks.are_whole(store.database)
     asked = question("feedback_volume", ("channel",), "all", "UTC")
     assert await without_days(store, asked) == await series(store, asked) != {}
+
+
+async def test_whoever_stood_still_while_weeks_were_summed_anew_writes_no_old_sums_over_new_ones(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.empty()
+    await store.hear(four_weeks("old"))
+    await compact_as_a_version_without_weeks(store, monkeypatch)
+    await store.hear(four_weeks("new"))
+    read, met = weeks._days_of_weeks, iter([True])
+
+    async def stands_still(*about: Any) -> AsyncIterator[Any]:
+        async for week in read(*about):
+            if next(met, False):
+                await compact_all(store)
+            yield week
+
+    async def hold() -> bool:
+        return True
+
+    monkeypatch.setattr(weeks, "_days_of_weeks", stands_still)
+    await weeks.sum_anew(store._mongo, store.database, hold)
+    assert await weeks.are_whole(store.database)
+    asked = question("feedback_volume", (), "all", "UTC")
+    assert list((await without_days(store, asked)).values()) == [(56, 56)]
 
 
 async def test_whoever_lost_the_lease_while_weeks_were_summed_anew_leaves_them_alone(
@@ -398,7 +423,7 @@ async def test_whoever_lost_the_lease_while_weeks_were_summed_anew_leaves_them_a
     async def lost() -> bool:
         return False
 
-    await weeks.sum_anew(store.database, lost)
+    await weeks.sum_anew(store._mongo, store.database, lost)
     assert not await weeks.are_whole(store.database)
 
 

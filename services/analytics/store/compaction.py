@@ -92,7 +92,7 @@ class Compactor:
     async def compact(self) -> int:
         """Compact what there is, up to a transaction's worth; how many segments were taken away."""
         if not await weeks.are_whole(self.database):
-            await weeks.sum_anew(self.database, self._holds_lease)
+            await weeks.sum_anew(self.mongo, self.database, self._holds_lease)
         while True:
             work = await self._prepared()
             if not work.taken:

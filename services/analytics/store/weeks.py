@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
 
 import structlog
 
 from services.analytics.domain.tallies import TALLIES
 from services.analytics.store import summing
 from services.analytics.store.places import FIRST_DAY, LAST_DAY, day_id, day_of_key, monday_of
-from shared.mongo import Database, Document, Session, driver_errors
+from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
 
 log = structlog.get_logger("cqm.weeks")
 
@@ -34,26 +37,40 @@ def hold_all(compactor: Document | None) -> bool:
     return held is not None and compactor is not None and held == compactor.get("round")
 
 
-async def sum_anew(database: Database, hold: Callable[[], Awaitable[bool]]) -> None:
+async def sum_anew(mongo: Mongo, database: Database, hold: Callable[[], Awaitable[bool]]) -> None:
     """All weeks from all days; `hold` renews the lease. Nobody reads them until it has ended; where somebody
-    has compacted meanwhile, nobody does afterwards either. Raises as the driver does."""
+    has compacted meanwhile, nobody does afterwards either. Raises as the driver does.
+
+    Whoever begins anew takes the turn from whoever had begun before: one that stood still meanwhile would
+    else write old sums over weeks that are read.
+    """
+    turn = {"_id": COMPACTOR, "summing": uuid4().hex}
+    mine = {"$set": {"summing": turn["summing"]}}
     with driver_errors():
-        begun = await database.leases.find_one({"_id": COMPACTOR}, {"round": 1})
-        await database.weeks.delete_many({})
+        begun: Document | None = await database.leases.find_one_and_update({"_id": COMPACTOR}, mine)
         if begun is None:
             return
-        count = 0
         for tally in TALLIES.values():
             for by in tally.rollups:
                 if not await hold():
                     return
                 async for monday, days in _days_of_weeks(database, tally.name, by):
                     week = await asyncio.to_thread(summing.week, tally.name, by, monday, days)
-                    await database.weeks.bulk_write([week])
-                    count += 1
-        same = {"_id": COMPACTOR, "round": begun.get("round")}
+                    async with mongo.session() as session:
+                        if not await transaction(session, partial(_written, database, turn, week)):
+                            log.warning("weeks_overtaken")
+                            return
+        same = turn | {"round": begun.get("round")}
         done = await database.leases.update_one(same, {"$set": {"weeks": begun.get("round")}})
-    log.info("weeks_summed_anew", weeks=count, whole=bool(done.matched_count))
+    log.info("weeks_summed_anew", whole=bool(done.matched_count))
+
+
+async def _written(database: Database, turn: Document, week: Any, session: Session) -> bool:
+    """Whether it is still the turn of this one."""
+    still = await database.leases.update_one(turn, {"$inc": {"summed": 1}}, session=session)
+    if still.matched_count:
+        await database.weeks.bulk_write([week], session=session)
+    return bool(still.matched_count)
 
 
 async def _days_of_weeks(
