@@ -66,10 +66,6 @@ class NewWords:
             ]
         return np.array(found, np.int64)
 
-    def word(self, dimension: str, code: int) -> str:
-        known = self._known.words(dimension)
-        return known[code] if code < len(known) else list(self._new[dimension])[code - len(known)]
-
     def words(self, dimension: str) -> Sequence[str]:
         """All of them, the new ones last."""
         return [*self._known.words(dimension), *self._new.get(dimension, ())]
