@@ -220,10 +220,10 @@ def _beside(answers: Answers, question: Question, both: Both) -> tuple[Totals, T
     """Served, recomputed, and the points that differ: those of the first way of serving that differs."""
     theirs = Totals(*answers.points(question, both.recomputed))
     ways = [Totals(*answers.points(question, counted)) for counted in both.served]
-    points = [_differing(way.series, theirs.series) for way in ways]
-    found = (way for way, some in zip(ways, points, strict=True) if some or way.total != theirs.total)
-    mine = next(found, ways[0])
-    return mine, theirs, points[ways.index(mine)]
+    found = [(way, _differing(way.series, theirs.series)) for way in ways]
+    wrong = ((way, points) for way, points in found if points or way.total != theirs.total)
+    mine, differing = next(wrong, found[0])
+    return mine, theirs, differing
 
 
 def _differing(served: list[Series], recomputed: list[Series]) -> list[dict[str, Any]]:

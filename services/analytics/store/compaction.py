@@ -22,10 +22,9 @@ from pymongo import DeleteOne, InsertOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from services.analytics.domain.rows import EPOCH
-from services.analytics.domain.tallies import TALLIES
 from services.analytics.store import summing, voice, weeks
 from services.analytics.store.packed import Table
-from services.analytics.store.places import chunk_id, day_id
+from services.analytics.store.places import chunk_id
 from services.analytics.store.words import NewWords, Words
 from shared.crash import crash_point
 from shared.errors import TooSlow, TransientError
@@ -209,16 +208,14 @@ class Compactor:
 
     async def _sums(self, now: Mapping[summing.Place, Table]) -> dict[str, Sequence[Any]]:
         """What is to be written of days and of chunks."""
-        ids = [day_id(place.tally, by, place.day) for place in now for by in TALLIES[place.tally].rollups]
-        days = await self._found("days", ids, {"h": 1})
+        days = await self._found("days", summing.ids(now), {"h": 1})
         chunks = await self._found("chunks", [chunk_id(place.tally, place.day, 0) for place in now])
         sums, lines = await asyncio.to_thread(summing.merged, now, days, chunks)
         return {"days": sums, "chunks": lines}
 
     async def _weeks(self, now: Mapping[summing.Place, Table]) -> Sequence[Any]:
         by_week = summing.by_week(now)
-        ids = [day_id(place.tally, by, place.day) for place in by_week for by in TALLIES[place.tally].rollups]
-        stored = await self._found("weeks", ids)
+        stored = await self._found("weeks", summing.ids(by_week))
         return await asyncio.to_thread(summing.merged_weeks, by_week, stored)
 
     async def _found(

@@ -23,16 +23,15 @@ from services.analytics.store.gathering import Gathering
 from services.analytics.store.packed import WEIGHT, unpack, unpack_all, unpack_numbers
 from services.analytics.store.places import (
     FIRST_DAY,
-    LAST_DAY,
     WEEK,
     chunk_id,
-    day_id,
+    day_ids,
     day_key,
     day_of_key,
     monday_of,
 )
 from services.analytics.store.snapshots import snapshot
-from services.analytics.store.words import NewWords, Words, recode
+from services.analytics.store.words import NewWords, Words, unpack_shares
 from shared.mongo import Database, Document, Session, driver_errors
 
 FEWEST_WEEKS = 3
@@ -69,7 +68,7 @@ class FigureStore:
                 return await self.extent(kpi, session)
         days: list[int] = []
         for tally in kpi.tallies:
-            span = {"_id": {"$gte": day_id(tally, (), FIRST_DAY), "$lte": day_id(tally, (), LAST_DAY)}}
+            span = {"_id": day_ids(tally, ())}
             for order in (1, -1):
                 found = self._database.days.find(span, {"_id": 1}, session=session).sort("_id", order)
                 days += [day_of_key(one["_id"]) async for one in found.limit(1)]
@@ -127,14 +126,13 @@ class FigureStore:
             return
         collection, form = kept
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
-        fields = _fields(f"{form}.l", by, counters)
+        moments = form != "v"  # there all are the begin, and of a million lines a seventh of what is read
+        fields = _fields(f"{form}.l", by, counters, moments=moments)
         for name in bins:
-            fields |= _fields(f"{form}.s.{name}", by, ("n",)) | {f"{form}.s.{name}.b": 1}
-        if form == "v":  # all at the begin, and a million lines' moments are a seventh of what is read
-            fields = {name: shown for name, shown in fields.items() if not name.endswith(".t")}
+            fields |= _fields(f"{form}.s.{name}", by, ("n",), moments=moments) | {f"{form}.s.{name}.b": 1}
         found: list[Document] = []
         for first, last in days:  # asked for several spans at once, MongoDB would scan a clustered collection
-            query = {"_id": _range(source.tally, by, first, last)}
+            query = {"_id": day_ids(source.tally, by, first, last)}
             found += await self._database[collection].find(query, fields, session=session).to_list(None)
         if not found:
             return
@@ -178,9 +176,7 @@ class FigureStore:
         segments = self._segments(source.tally, wanted, session)
         shares = [segment["t"][source.tally] async for segment in segments]
         if shares:
-            table = unpack_all([(share, 0) for share in shares], by, (*counters, WEIGHT), bins)
-            recode(table, shares, words)
-            gathering.add_lines(table, source)
+            gathering.add_lines(unpack_shares(shares, by, (*counters, WEIGHT), bins, words), source)
 
     async def _segments(self, tally: str, fields: set[str], session: Session) -> AsyncIterator[Document]:
         """Segments that have a share of the tally, with those fields of it."""
@@ -266,10 +262,6 @@ def _runs(days: Sequence[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _range(tally: str, by: Sequence[str], first: int, last: int) -> Document:
-    return {"$gte": day_id(tally, by, first), "$lte": day_id(tally, by, last)}
-
-
 def _counters(question: Question, source: Source) -> list[str]:
     """The columns of the source that the figure is made of."""
     tally, counter = question.span.partition(".")[::2]
@@ -283,7 +275,8 @@ def _span(question: Question, source: Source) -> list[str]:
     return [name] if question.rank and tally == source.name and name in TALLIES[source.tally].spans else []
 
 
-def _fields(prefix: str, by: Sequence[str], counters: Sequence[str]) -> Document:
+def _fields(prefix: str, by: Sequence[str], counters: Sequence[str], *, moments: bool = True) -> Document:
     start = f"{prefix}." if prefix else ""
-    names = ["n", "t", *(f"d.{name}" for name in by), *(f"c.{name}" for name in counters)]
+    names = ["n", *(f"d.{name}" for name in by), *(f"c.{name}" for name in counters)]
+    names += ["t"] if moments else []
     return {f"{start}{name}": 1 for name in names}

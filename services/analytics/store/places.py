@@ -15,6 +15,11 @@ def day_id(tally: str, by: Sequence[str], day: int) -> str:
     return f"{tally}/{'|'.join(by)}/{day_key(day)}"
 
 
+def day_ids(tally: str, by: Sequence[str], first: int = FIRST_DAY, last: int = LAST_DAY) -> dict[str, str]:
+    """The ids of days, or of weeks by their Mondays, as a condition of MongoDB."""
+    return {"$gte": day_id(tally, by, first), "$lte": day_id(tally, by, last)}
+
+
 def chunk_id(tally: str, day: int, number: int) -> str:
     """The id of lines of a tally on a UTC day."""
     return f"{tally}/{day_key(day)}/{number:05}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from pymongo import InsertOne, ReplaceOne
 
 from services.analytics.domain.figures import SLOT
 from services.analytics.domain.rows import DAY
-from services.analytics.domain.tallies import TALLIES, VOICE, Tally
+from services.analytics.domain.tallies import TALLIES, VOICE
 from services.analytics.store import voice
 from services.analytics.store.packed import (
     WEIGHT,
@@ -21,10 +21,9 @@ from services.analytics.store.packed import (
     concatenated,
     netted,
     unpack,
-    unpack_all,
 )
 from services.analytics.store.places import chunk_id, day_id, monday_of
-from services.analytics.store.words import NewWords, recode
+from services.analytics.store.words import NewWords, unpack_shares
 from shared.mongo import Document
 
 CHUNK_LINES = 50_000
@@ -37,14 +36,6 @@ class Place(NamedTuple):
     day: int
 
 
-def unpacked(shares: Sequence[Packed], tally: Tally, words: NewWords) -> Table:
-    """Segments' shares of one tally, with the codes of all."""
-    columns = (tally.dimensions, (*tally.counters, *tally.spans, WEIGHT), tally.spans)
-    table = unpack_all([(share, 0) for share in shares], *columns)
-    recode(table, shares, words)
-    return table
-
-
 def by_day(
     segments: Sequence[Document], words: NewWords, most: int
 ) -> tuple[dict[Place, Table], dict[str, Table]]:
@@ -55,7 +46,8 @@ def by_day(
         shares = [segment["t"][name] for segment in segments if name in segment["t"]]
         if not shares:
             continue
-        table = netted(unpacked(shares, tally, words))
+        counters = (*tally.counters, *tally.spans, WEIGHT)
+        table = netted(unpack_shares(shares, tally.dimensions, counters, tally.spans, words))
         days = table.at // DAY
         chosen = np.unique(days)[: max(0, most - len(now))]
         for day in chosen.tolist():
@@ -84,6 +76,11 @@ def left_over(tables: Mapping[str, Table], unsaid: Mapping[voice.Line, int], wor
         packed = table.pack()
         shares[name] = packed | {"k": kept}
     return {"_id": f"left/{uuid4().hex}", "t": shares}
+
+
+def ids(places: Iterable[Place]) -> list[str]:
+    """Of all rollups of these days, or weeks."""
+    return [day_id(one.tally, by, one.day) for one in places for by in TALLIES[one.tally].rollups]
 
 
 def merged(
@@ -122,7 +119,7 @@ def week(tally: str, by: Sequence[str], monday: int, days: Sequence[Document]) -
     """A week's sums as its days have them, to be written."""
     begin = monday * DAY
     shares = [Sums.unpack(one["v"], begin, by, TALLIES[tally]) for one in days]
-    return _replacement(day_id(tally, by, monday), v=Sums.total(shares).at(begin).pack(begin))
+    return _replacement(day_id(tally, by, monday), v=Sums.total(shares).pack(begin))
 
 
 def _added_to(

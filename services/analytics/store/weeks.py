@@ -17,7 +17,7 @@ import structlog
 
 from services.analytics.domain.tallies import TALLIES
 from services.analytics.store import summing
-from services.analytics.store.places import FIRST_DAY, LAST_DAY, day_id, day_of_key, monday_of
+from services.analytics.store.places import day_ids, day_of_key, monday_of
 from shared.mongo import Database, Document, Mongo, Session, driver_errors, transaction
 
 log = structlog.get_logger("cqm.weeks")
@@ -33,8 +33,9 @@ async def are_whole(database: Database, session: Session | None = None) -> bool:
 
 def hold_all(compactor: Document | None) -> bool:
     """`compactor`: the document, if there is one."""
-    held = compactor.get("weeks") if compactor else None
-    return held is not None and compactor is not None and held == compactor.get("round")
+    if compactor is None or compactor.get("weeks") is None:
+        return False
+    return bool(compactor["weeks"] == compactor.get("round"))
 
 
 async def sum_anew(mongo: Mongo, database: Database, hold: Callable[[], Awaitable[bool]]) -> None:
@@ -77,12 +78,13 @@ async def _days_of_weeks(
     database: Database, tally: str, by: Sequence[str]
 ) -> AsyncIterator[tuple[int, list[Document]]]:
     """The days that there are by week, in the order of time."""
-    span = {"_id": {"$gte": day_id(tally, by, FIRST_DAY), "$lte": day_id(tally, by, LAST_DAY)}}
-    days: list[Document] = []
-    async for day in database.days.find(span, {"v": 1}).sort("_id", 1):
-        if days and monday_of(day_of_key(day["_id"])) != monday_of(day_of_key(days[0]["_id"])):
-            yield monday_of(day_of_key(days[0]["_id"])), days
+    monday, days = 0, list[Document]()
+    async for day in database.days.find({"_id": day_ids(tally, by)}, {"v": 1}).sort("_id", 1):
+        of = monday_of(day_of_key(day["_id"]))
+        if days and of != monday:
+            yield monday, days
             days = []
+        monday = of
         days.append(day)
     if days:
-        yield monday_of(day_of_key(days[0]["_id"])), days
+        yield monday, days

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from services.analytics.domain.tallies import TALLIES
-from services.analytics.store.packed import Numbers, Packed, Table
+from services.analytics.store.packed import Numbers, Packed, Table, unpack_all
 from shared.mongo import Collection, Session
 
 DIMENSIONS = sorted({name for tally in TALLIES.values() for name in tally.dimensions})
@@ -86,14 +86,22 @@ class NewWords:
                 code += len(now)
 
 
-def recode(table: Table, shares: Sequence[Packed], words: NewWords) -> None:
-    """Give the lines of segments' shares, one after the other, the codes of all instead of those that each
-    share has for its own words."""
+def unpack_shares(
+    shares: Sequence[Packed],
+    codes: Sequence[str],
+    counters: Sequence[str],
+    bins: Sequence[str],
+    words: NewWords,
+) -> Table:
+    """The wanted columns of segments' shares, one after the other, with the codes of all instead of those
+    that each share has for its own words; at least one share."""
+    table = unpack_all([(share, 0) for share in shares], codes, counters, bins)
     lengths = [share["n"] for share in shares]
-    for name, codes in table.codes.items():
+    for name, column in table.codes.items():
         own = [share["k"][name] for share in shares]
         begins = np.cumsum([0, *map(len, own[:-1])])
-        table.codes[name] = words.coded(name, chain.from_iterable(own))[codes + np.repeat(begins, lengths)]
+        table.codes[name] = words.coded(name, chain.from_iterable(own))[column + np.repeat(begins, lengths)]
+    return table
 
 
 def _id(dimension: str, bucket: int | None) -> str:
