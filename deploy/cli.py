@@ -12,6 +12,7 @@ from deploy.commands import (
     demo,
     dlt,
     doctor,
+    erase,
     form,
     importing,
     kpi,
@@ -32,7 +33,7 @@ from deploy.local.errors import LocalError
 from shared.errors import CQMError
 
 COMMANDS = (
-    up, running, logs, demo, importing, status, kpi, report, sla, policy, verify, rebuild, form, token,
+    up, running, logs, demo, importing, status, kpi, report, sla, policy, verify, rebuild, form, token, erase,
     topics, dlt, doctor,
 )  # fmt: skip
 

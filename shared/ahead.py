@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.codec import decode
 from shared.handler import Cause, Partition, Received
+from shared.sealing import Seals
 
 AT_ONCE = 12
 """Records between two looks at what else there is to do: under a millisecond of the loop's time."""
@@ -21,9 +22,11 @@ AT_ONCE = 12
 
 @dataclass
 class Ahead:
-    """The records of one poll as a handler gets them. `foresee` is the handler's."""
+    """The records of one poll as a handler gets them. `foresee` is the handler's; `seals` open what people
+    said, where the handler wants to know it."""
 
     foresee: Callable[[Any], Any]
+    seals: Seals | None = None
     _read: dict[tuple[Partition, int], Received[Any]] = field(default_factory=dict)
 
     def received(self, partition: Partition, record: Any) -> Received[Any]:
@@ -32,6 +35,8 @@ class Ahead:
         if found is not None:
             return found
         event, trace = decode(record.value, record.headers)
+        if self.seals is not None:
+            event = self.seals.opened(event)
         return Received(event, Cause(partition, trace), record.offset)
 
     async def read(self, polled: Mapping[Partition, Sequence[Any]]) -> None:

@@ -65,11 +65,21 @@ class Event(Contract, frozen=True, kw_only=True):
 
 
 class Personal(Contract, frozen=True, kw_only=True):
-    """The personal data of a customer, apart from everything else, so that it can be sealed and erased."""
+    """The personal data of a customer, apart from everything else."""
 
     name: str = ""
     phone: str = ""
     email: str = ""
+
+
+class Words(Contract, frozen=True, kw_only=True):
+    """What is sealed with a person's key, as JSON (shared/sealing.py): who they are, what they said, and what
+    was written on their case. `sealed` of events and their parts holds it."""
+
+    subject: str = ""
+    text: str = ""
+    reason: str = ""
+    personal: Personal | None = None
 
 
 class Customer(Contract, frozen=True, kw_only=True):
@@ -99,6 +109,7 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
 
     `fingerprint` is a hash of all that the sender said: the same id with another fingerprint is a
     conflict (docs/promises.md P3). `occurred_at` is when the customer spoke, never after `received_at`.
+    `subject`, `text` and the customer's personal data are in `sealed`, where the signal names a person.
     """
 
     type: ClassVar[str] = "cqm.feedback.received.v1"
@@ -122,6 +133,7 @@ class FeedbackReceived(Event, frozen=True, kw_only=True):
     rating: Rating | None = None
     attributes: dict[str, Scalar] = field(default_factory=dict)
     fingerprint: str = ""
+    sealed: bytes = b""
 
 
 class ActivityRecorded(Event, frozen=True, kw_only=True):
@@ -140,6 +152,7 @@ class ActivityRecorded(Event, frozen=True, kw_only=True):
     quantity: int = 1
     attributes: dict[str, Scalar] = field(default_factory=dict)
     fingerprint: str = ""
+    sealed: bytes = b""
 
 
 class Hold(Contract, frozen=True, kw_only=True):
@@ -174,7 +187,8 @@ class Case(Contract, frozen=True, kw_only=True):
     oldest customer message without a public reply; `answers` are the newest that had one, in order, of
     `answered` in all. `formerly` is in order of its ends, `holds` of their start. `consulted` and `informed`
     are departments and people of the policy's RACI table; responsible is the owner. `satisfied` is what the
-    customer said of the solution when the case was closed.
+    customer said of the solution when the case was closed. `sealed` holds the subject and the customer's
+    personal data.
     """
 
     id: UUID
@@ -222,10 +236,12 @@ class Case(Contract, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
     reopened: int = 0
     satisfied: bool | None = None
+    sealed: bytes = b""
 
 
 class Change(Contract, frozen=True, kw_only=True):
-    """What happened to a case in this version: who, when, what, why."""
+    """What happened to a case in this version: who, when, what, why. `sealed` holds what somebody wrote:
+    the reason, and the text that else would stand in `data`."""
 
     type: ChangeType
     actor: str
@@ -235,6 +251,7 @@ class Change(Contract, frozen=True, kw_only=True):
     to_status: Status | Literal[""] = ""
     feedback_id: UUID | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    sealed: bytes = b""
 
 
 class CaseChanged(Event, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from shared.errors import Fenced, LaterVersion, PermanentError, TooSlow, Transie
 from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
 from shared.handler import Batch, Decision, Handler, Partition, Received, Refusal, Tick
 from shared.mongo import Session
+from shared.sealing import Seals
 
 log = structlog.get_logger("cqm.processing")
 Record: TypeAlias = Any  # an aiokafka.ConsumerRecord, which ships no types
@@ -93,6 +94,7 @@ class Processor(Generic[L, C]):
     handler: Handler[Batch[Any], L, C]
     clock: Clock
     limits: Limits = Limits()
+    seals: Seals | None = None
     stopped: dict[Partition, str] = field(default_factory=dict)
     away: str = ""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,7 +104,7 @@ class Processor(Generic[L, C]):
     _ahead: Ahead = field(init=False)
 
     def __post_init__(self) -> None:
-        self._ahead = Ahead(self.handler.foresee)
+        self._ahead = Ahead(self.handler.foresee, self.seals)
 
     async def process(self, polled: Polled) -> None:
         """Returns when each record is done, dead, stopped before, or not ours any more; or on draining."""

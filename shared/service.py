@@ -34,11 +34,13 @@ from shared.errors import CQMError, TransientError
 from shared.exactly_once import ExactlyOnce
 from shared.handler import Handler
 from shared.http_protocol import protocol
+from shared.key_store import KeyStore
 from shared.mongo import Database, Mongo
 from shared.processing import Limits, Processor
 from shared.progress import Watch
 from shared.publish import Publisher
 from shared.requests import Requests
+from shared.sealing import Seals
 from shared.settings import KafkaSecurity, Settings
 from shared.stream import Pace, Stream
 from shared.topics import Topic
@@ -72,6 +74,7 @@ class Service:
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     prepare: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    seals: Seals | None = None
     started: bool = False
     draining: bool = False
     is_full: Callable[[int], bool] = lambda under_way: False
@@ -108,10 +111,23 @@ class Service:
         """The database that this service owns; no other service reads it."""
         return self.mongo.database(f"{self.settings.database_prefix}_{self.name}")
 
-    def subscribe(self, topic: Topic, handler: Handler[Any, Any, Any], apart: str = "") -> Stream:
+    def use_keys(self) -> Seals:
+        """Seal and open what people say. A service that consumes waits for the keys, the others are not ready
+        before they were read."""
+        self.seals = Seals()
+        keys = KeyStore(self.mongo, self.settings.database_prefix, self.seals)
+        if self.broker is not None:
+            self.prepare.append(keys.refresh)
+        self.background.append(keys.keep_fresh)
+        return self.seals
+
+    def subscribe(
+        self, topic: Topic, handler: Handler[Any, Any, Any], apart: str = "", seals: Seals | None = None
+    ) -> Stream:
         """Wire one topic to one handler, as one consumer group `PREFIX.SERVICE.TOPIC`.
 
         `apart` is added to the name under which Kafka shares out partitions, not to that of the fences.
+        `seals`: the handler gets events with what people said, without they stay sealed.
         """
         assert self.broker is not None, f"{self.name} does not consume"
         short = topic.name.removeprefix("cqm.").removesuffix(".v1")
@@ -121,7 +137,7 @@ class Service:
         limits = Limits(
             retry_budget=settings.retry_budget, dead_letters_in_a_row=settings.dead_letters_in_a_row
         )
-        processor: Processor[Any, Any] = Processor(exactly_once, handler, self.clock, limits)
+        processor: Processor[Any, Any] = Processor(exactly_once, handler, self.clock, limits, seals)
         pace = Pace(settings.batch_records, settings.batch_window, settings.session_timeout)
         stream = Stream(self.broker, topic, processor, pace, apart)
         self.streams.append(stream)
@@ -143,6 +159,8 @@ class Service:
         found = [problem for stream in self.streams for problem in stream.problems()]
         if not self.access.ready:
             found += self.access.problems()
+        if self.seals is not None and not self.seals.ready:
+            found.append("the keys of what people say were not read from MongoDB yet")
         if self.publisher.away:
             found.append(f"cannot publish: {self.publisher.away}")
         found += [f"{task} failed: {why}" for task, why in self.failed.items()]

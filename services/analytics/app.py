@@ -43,7 +43,8 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
     service = Service.build("analytics", settings, clock or SystemClock())
     week = WatchedFile(settings.policy, first_weekday)
     generations = Generations(service.mongo, settings.database_prefix)
-    facts = FactStore(service.database)
+    seals = service.use_keys()
+    facts = FactStore(service.database, seals)
     sketch, zone = LogarithmicMapping(RELATIVE_ERROR), ZoneInfo(settings.reporting_zone)
     apart = f".g{settings.generation}" if settings.generation else ""
 
@@ -54,7 +55,8 @@ def build(settings: AnalyticsSettings | None = None, clock: Clock | None = None)
         (topics.CASES, handlers.on_case_changed(facts)),
         (topics.SLA, handlers.on_target_judged(facts, sketch.key)),
     ):
-        service.subscribe(topic, handler, apart)
+        # figures count what was said: only who counts words has to read them
+        service.subscribe(topic, handler, apart, seals if listen and topic is topics.FEEDBACK else None)
 
     log = Log(settings.kafka, settings.kafka_security)
     freshness = Freshness(log, service.clock)

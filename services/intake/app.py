@@ -18,6 +18,7 @@ from services.intake.store import FileStore, JobStore
 from shared.clock import Clock, SystemClock
 from shared.forms import Signer
 from shared.rate_limit import RateLimiter
+from shared.sealing import Seals
 from shared.service import Service, create_app
 
 log = structlog.get_logger("cqm.intake")
@@ -33,24 +34,28 @@ def build(settings: IntakeSettings | None = None, clock: Clock | None = None) ->
         api.Budget(settings.in_flight_bytes),
         service.clock,
         service.access,
+        service.use_keys(),
         settings.body_seconds,
     )
     adapters, forms = AdapterFiles(settings.adapters, os.environ), FormFiles(settings.forms)
     service.background += [adapters.keep_fresh, forms.keep_fresh]
     hooks = api.hook_routes(door, adapters)
     pages = api.form_routes(_forms(door, settings, forms))
-    imports = import_routes(door, _imports(service, settings), settings.mappings, settings.import_bytes)
+    reception = _imports(service, settings, door.seals)
+    imports = import_routes(door, reception, settings.mappings, settings.import_bytes)
     return create_app(service, [api.routes(door), api.event_routes(door), hooks, pages, imports])
 
 
-def _imports(service: Service, settings: IntakeSettings) -> Reception:
-    """Jobs are in MongoDB, which nothing else here needs."""
+def _imports(service: Service, settings: IntakeSettings, seals: Seals) -> Reception:
+    """Jobs are in MongoDB, of which everything else here needs no more than the keys, once."""
     jobs, files = JobStore(service.database, settings.import_lease), FileStore(service.database)
     publish, group = service.publisher.publish, f"{settings.database_prefix}.intake.imports"
-    worker = Worker(jobs, files, publish, service.clock, group, settings.import_lease, settings.import_days)
+    worker = Worker(
+        jobs, files, publish, service.clock, group, settings.import_lease, settings.import_days, seals
+    )
     service.background.append(worker.run)
     room = Room(settings.imports_of_caller, settings.imports_waiting)
-    return Reception(jobs, files, service.clock, worker.wake, room)
+    return Reception(jobs, files, service.clock, worker.wake, room, seals)
 
 
 def _forms(door: api.Door, settings: IntakeSettings, forms: FormFiles) -> api.Forms:

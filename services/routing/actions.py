@@ -15,7 +15,14 @@ from msgspec import structs
 from services.routing.domain import action_types
 from services.routing.domain.action_types import AnyAction, name_of
 from services.routing.domain.assignment import give_by_hand, settle
-from services.routing.domain.case_file import CaseFile, Step, ask_for_assignment, ask_for_roster, tell
+from services.routing.domain.case_file import (
+    CaseFile,
+    Step,
+    ask_for_assignment,
+    ask_for_roster,
+    sealed_step,
+    tell,
+)
 from services.routing.domain.changes import Changes
 from services.routing.domain.lifecycle import Evidence, Illegal, act, check
 from services.routing.domain.merging import merge
@@ -27,12 +34,14 @@ from shared import topics
 from shared.clock import Clock
 from shared.codec import Outgoing, encode
 from shared.errors import CQMError, TransientError
+from shared.events import Words
 from shared.handler import Cause, Emit, Partition
 from shared.mongo import Mongo, Session, transaction
 from shared.permission import sees
 from shared.policy import Policy
 from shared.principal import Principal
 from shared.publish import Publisher
+from shared.sealing import Seals
 
 log = structlog.get_logger("cqm.routing.actions")
 _NO_PARTITION = Partition(topics.CASES.name, -1)
@@ -89,10 +98,16 @@ class Actions:
     """What people do with cases, and what time does."""
 
     def __init__(
-        self, mongo: Mongo, store: CaseStore, publisher: Publisher, clock: Clock, policy: Callable[[], Policy]
+        self,
+        mongo: Mongo,
+        store: CaseStore,
+        publisher: Publisher,
+        clock: Clock,
+        policy: Callable[[], Policy],
+        seals: Seals,
     ) -> None:
         self._mongo, self._store, self._publisher = mongo, store, publisher
-        self._clock, self._policy = clock, policy
+        self._clock, self._policy, self._seals = clock, policy, seals
 
     async def carry_out(self, case_id: UUID, asked: Asked) -> CaseFile:
         """The case after the action; its events are on Kafka, or will be by the sweep.
@@ -170,8 +185,14 @@ class Actions:
             gone, taken = merge(file, into, actor=asked.actor, at=now)
             changes = Changes(moved={into.case.id: file.case.feedback_ids})
             return Done(gone.file, [(file, gone), (into, taken)], changes)
-        step = act(file, action, actor=asked.actor, at=now, policy=policy)
+        step = self._sealed(file, act(file, action, actor=asked.actor, at=now, policy=policy), action)
         return Done(step.file, [(file, step)], Changes())
+
+    def _sealed(self, before: CaseFile, step: Step, action: AnyAction) -> Step:
+        """What is written on a case belongs to whom the case is about."""
+        words = Words(text=getattr(action, "text", ""), reason=getattr(action, "reason", ""))
+        sealed = self._seals.sealed_words(before.case, words)
+        return sealed_step(before, step, sealed) if sealed else step
 
     async def _assign(
         self,

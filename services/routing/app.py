@@ -23,20 +23,20 @@ def build(settings: RoutingSettings | None = None, clock: Clock | None = None) -
     policy = PolicyInForce(settings.policy)
     store = CaseStore(service.database)
     audit = Audit(AuditStore(service.database), service.mongo)
-    actions = Actions(service.mongo, store, service.publisher, clock, policy)
+    seals = service.use_keys()
+    actions = Actions(service.mongo, store, service.publisher, clock, policy, seals)
 
     pools = service.subscribe(topics.ASSIGNMENTS, handlers.on_assignment_requested(store, policy))
 
     def writes(department: str) -> bool:
         return pools.holds(department.encode())
 
-    for topic, handler in (
-        (topics.FEEDBACK, handlers.on_feedback_received(store, policy, writes)),
-        (topics.SLA, handlers.on_escalation_raised(store, policy)),
-    ):
-        service.subscribe(topic, handler)
+    service.subscribe(
+        topics.FEEDBACK, handlers.on_feedback_received(store, policy, seals.sealed_case, writes), seals=seals
+    )
+    service.subscribe(topics.SLA, handlers.on_escalation_raised(store, policy))
 
     service.prepare += [store.prepare, audit.store.prepare]
     sweep = Sweep(actions, store, service.mongo, clock, policy, settings.sweep_every)
     service.background += [sweep.policies, sweep.cases, sweep.outbox, audit.keep_anchoring]
-    return create_app(service, [api.routes(store, actions, audit, policy, clock, service.access)])
+    return create_app(service, [api.routes(store, actions, audit, policy, clock, service.access, seals)])

@@ -17,7 +17,7 @@ from services.routing.domain.queue import search
 from services.routing.domain.roster import heir, is_known, roster, unknown_in
 from services.routing.domain.turn import Turn
 from services.routing.store import CaseStore
-from shared.events import AssignmentRequested, Event, FeedbackReceived
+from shared.events import AssignmentRequested, Case, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Handler
 from shared.mongo import Session
 from shared.policy import Policy
@@ -29,9 +29,13 @@ def nowhere(department: str) -> bool:
 
 
 def on_feedback_received(
-    store: CaseStore, policy: Callable[[], Policy], writes: Callable[[str], bool] = nowhere
+    store: CaseStore,
+    policy: Callable[[], Policy],
+    seal: Callable[[Case], Case],
+    writes: Callable[[str], bool] = nowhere,
 ) -> Handler[Batch[FeedbackReceived], tuple[Known, Policy], Changes]:
-    """`writes` says of which departments this replica writes the pool (docs/adr/0015)."""
+    """`seal`: of a new case (shared/sealing.py); `writes` says of which departments this replica writes the
+    pool (docs/adr/0015)."""
 
     async def load(batch: Batch[FeedbackReceived], session: Session) -> tuple[Known, Policy]:
         # one policy for the whole batch, however often it is reloaded meanwhile
@@ -39,12 +43,12 @@ def on_feedback_received(
         outcomes = await store.outcomes([feedback.id for feedback in feedbacks], session)
         new = [feedback for feedback in feedbacks if feedback.id not in outcomes]
         if not new:
-            return Known(outcomes, []), current
+            return Known(outcomes, [], seal), current
         since = min(one.occurred_at for one in new) - opening.LOOKS_BACK
         customers = opening.customers_of(new)
         cases = await store.cases_of(customers, since, session) if customers else []
         desks = await _desks(store, filter(writes, current.departments), session)
-        return Known(outcomes, cases, desks), current
+        return Known(outcomes, cases, seal, desks), current
 
     return Handler(
         load,

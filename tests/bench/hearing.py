@@ -31,6 +31,7 @@ from services.intake.domain.rows import read_row
 from shared.events import FeedbackReceived
 from tests.bench import workload
 from tests.bench.machine import machine, show_machine
+from tests.support.seals import SEALS
 
 BATCH, ROUNDS = 1000, 5
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def measure(count: int) -> list[tuple[str, float]]:
     gc.disable()  # what is held here a service would have written and forgotten
     now, decode = datetime.now(UTC), msgspec.json.Decoder(FeedbackReceived).decode
     said = (read_row(one, now, "bench") for one in workload.signals(count, run="hearing"))
-    arrival = Arrival("feedback", now)
+    arrival = Arrival("feedback", now, SEALS)
     written = [arrival.receive(one).record.value for one in said]
     events = part("decode", lambda: [decode(one) for one in written])
     batches = [events[start : start + BATCH] for start in range(0, count, BATCH)]
@@ -73,7 +74,7 @@ def measure(count: int) -> list[tuple[str, float]]:
     part("hear what texts say", lambda: [listen(event) for event in events])
     part("decide without texts", lambda: _decided(batches, None))
     outcomes = part("decide", lambda: _decided(batches, listen))
-    part("documents", lambda: [[document(fact) for facts in one.new.values() for fact in facts]
+    part("documents", lambda: [[document(fact, SEALS) for facts in one.new.values() for fact in facts]
                                for one in outcomes])  # fmt: skip
     segments = part("segments", lambda: [{"t": shares(one.rows)} for one in outcomes])
     part("compact texts", lambda: voice.divided(voice.lines_of(segments)))

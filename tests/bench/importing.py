@@ -44,6 +44,7 @@ from tests.bench.measure import Measured, Sample
 from tests.bench.raw import SCRAP
 from tests.bench.raw_intake import HEADERS
 from tests.support.imports import FINISHED, NYC311_MAPPING, feedback_from_now, nyc311_rows
+from tests.support.seals import SEALS
 
 SOURCE = "nyc311"
 _PARTS_ROWS = 20_000
@@ -145,7 +146,7 @@ def parts_us(file: Path, rows: int = _PARTS_ROWS) -> dict[str, float]:
         encoding = "utf-8" if file.suffix == ".csv" else ""
         layout, start = find_layout(opened, encoding, Options(), mapping.columns)
         table = open_table(opened, layout, file.stat().st_size)
-        batches = RowReader(table, mapping, Sender("api", ("import", "bench")), b"").batches
+        batches = RowReader(table, mapping, Sender("api", ("import", "bench")), SEALS).batches
         began = time.process_time()
         count = sum(1 for _ in islice(table.rows(start), rows))
         found["read"] = (time.process_time() - began) * 1e6 / count

@@ -18,6 +18,7 @@ from services.analytics.store.compaction import Compactor
 from services.analytics.store.documents import document
 from services.analytics.store.packed import WEIGHT, Table
 from shared.mongo import Database, Document
+from shared.sealing import Seals
 
 DAYS = 90
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -83,4 +84,4 @@ def _fact(number: int, records: int, random: Any) -> Document:
     labels = {d: f"{d} {n % VALUES.get(d, OTHERS)}" for d, n in zip(EVERYTHING, drawn, strict=True)}
     said = Said(at=at, received_at=at, fingerprint=f"{number:016x}", labels=labels, customer_id=f"C{number}")
     measure = Measure("feedback", at, {"n": 1, "complaints": 1})
-    return document(FeedbackFact(id=UUID(int=number), said=said, d=labels, m=(measure,)))
+    return document(FeedbackFact(id=UUID(int=number), said=said, d=labels, m=(measure,)), Seals())

@@ -31,6 +31,7 @@ from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from shared.mongo import Database, Mongo
+from shared.sealing import Seals
 from tests.bench import many_facts
 from tests.bench.alone import on_its_own_mongod
 
@@ -58,7 +59,7 @@ def main(
 async def _measure(
     console: Console, mongo: Mongo, database: Database, facts: int, records: int, draws: int, events: int
 ) -> None:
-    await FactStore(database).prepare()
+    await FactStore(database, Seals()).prepare()
     compactor = Compactor(mongo, database)
     if not await database.feedback_facts.estimated_document_count():
         await _fill(console, database, compactor, facts, records)

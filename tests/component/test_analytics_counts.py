@@ -33,6 +33,7 @@ from shared.mongo import Database, Mongo, transaction
 from tests.support import naive_kpis
 from tests.support.analytics import NOON
 from tests.support.analytics import feedback as said
+from tests.support.seals import SEALS
 from tests.support.servers import Servers
 from tests.unit.test_analytics_rollups import batches_of, bin_of, worlds
 
@@ -50,7 +51,7 @@ class Store:
     """Analytics without Kafka: batches of events go through the handlers, each in its transaction."""
 
     def __init__(self, mongo: Mongo, database: Database) -> None:
-        self.database, self.facts = database, FactStore(database)
+        self.database, self.facts = database, FactStore(database, SEALS)
         self.figures = FigureStore(database, 100_000)
         self.compactor = Compactor(mongo, database)
         self._mongo, self._offset = mongo, itertools.count()

@@ -28,6 +28,7 @@ from tests.support.analytics import feedback as said
 from tests.support.apps import Running, running_app
 from tests.support.figures import ask, compacted, dropping, send, settings_for, shows
 from tests.support.own_process import MIB, forget_peak, own_process, resident
+from tests.support.seals import SEALS
 from tests.support.servers import Servers
 from tests.unit.test_analytics_rollups import bin_of
 
@@ -167,7 +168,7 @@ async def stored(database: Any, count: int) -> None:
             for n in range(begin, begin + 5000)
         ]
         facts: list[Any] = take(events, Known({}, {}), bin_of).new[FEEDBACK_FACTS]
-        await database[FEEDBACK_FACTS].insert_many([document(fact) for fact in facts], ordered=False)
+        await database[FEEDBACK_FACTS].insert_many([document(fact, SEALS) for fact in facts], ordered=False)
 
 
 @pytest.mark.slow

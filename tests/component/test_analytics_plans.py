@@ -20,6 +20,7 @@ from services.analytics.store.facts import FactStore
 from services.analytics.store.figures import FigureStore
 from services.analytics.store.positions import PositionStore
 from shared.mongo import Database, Mongo
+from tests.support.seals import SEALS
 from tests.support.servers import Servers
 
 BEGIN, END = datetime(2019, 5, 1, tzinfo=UTC), datetime(2019, 7, 1, tzinfo=UTC)
@@ -51,7 +52,7 @@ def mongo(servers: Servers) -> Iterator[Mongo]:
 async def database(mongo: Mongo) -> AsyncIterator[Database]:
     """With MongoDB's profiler on: it writes the plan of every operation down."""
     made = mongo.database(f"t{uuid4().hex[:10]}_analytics")
-    await FactStore(made).prepare()
+    await FactStore(made, SEALS).prepare()
     await CustomerStore(made).prepare()
     await made.command("profile", 2)
     yield made

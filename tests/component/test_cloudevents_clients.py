@@ -16,6 +16,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from fastapi import FastAPI
 
 from services.intake.app import build
 from services.intake.settings import IntakeSettings
@@ -36,8 +37,13 @@ Send = Callable[[str, str, Events], Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture(scope="module")
-async def address(servers: Servers) -> AsyncIterator[str]:
-    async with served_app(build(IntakeSettings(kafka=servers.kafka, log="text"))) as base:
+def app(servers: Servers) -> FastAPI:
+    return build(IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, log="text"))
+
+
+@pytest.fixture(scope="module")
+async def address(app: FastAPI) -> AsyncIterator[str]:
+    async with served_app(app) as base:
         yield f"{base}/v1/events"
 
 
@@ -124,7 +130,7 @@ def feedback_and_activity(source: str) -> Events:
 
 @pytest.mark.parametrize("mode", ["binary", "structured", "batched"])
 async def test_what_an_sdk_sends_is_on_its_topic(
-    address: str, servers: Servers, send: Send, mode: str
+    app: FastAPI, address: str, servers: Servers, send: Send, mode: str
 ) -> None:
     source = f"/shops/{uuid4().hex}"
     async with (
@@ -136,7 +142,8 @@ async def test_what_an_sdk_sends_is_on_its_topic(
     identities = [str(ids.signal_id(kind, source, "R-1")) for kind in ("feedback", "activity")]
     taken = answers[0]["items"] if mode == "batched" else answers
     assert [one["id"] for one in taken] == identities
-    feedback, activity = (decode(record.value, record.headers)[0] for record in records)
+    seals = app.state.service.seals
+    feedback, activity = (seals.opened(decode(record.value, record.headers)[0]) for record in records)
     assert [str(feedback.id), str(activity.id)] == identities
     assert (feedback.source, feedback.external_id, feedback.text) == (source, "R-1", "箱子坏了")
     assert (activity.source, activity.external_id, activity.quantity) == (source, "R-1", 2)

@@ -77,7 +77,9 @@ async def test_a_survey_is_a_feedback_for_each_rating(
             intake, clock, f"satisfaction?lang=en&link={link}", recommend="9", satisfied="5", text="Quick!"
         )
         records = await read(customer, 4)
-    said = {event.id: event for event in (decode(record.value, record.headers)[0] for record in records)}
+    seals = intake.service.seals
+    events = (seals.opened(decode(record.value, record.headers)[0]) for record in records)
+    said = {event.id: event for event in events}
     assert sorted((event.rating.metric, event.rating.score) for event in said.values()) == [
         ("csat", 5), ("nps", 9),
     ]  # fmt: skip

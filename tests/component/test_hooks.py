@@ -32,7 +32,9 @@ JSON = {"content-type": "application/json"}
 async def intake(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     for name, secret in signing.SECRETS.items():
         monkeypatch.setenv(name, secret)
-    async with running_app(build(IntakeSettings(kafka=servers.kafka, log="text"))) as running:
+    async with running_app(
+        build(IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, log="text"))
+    ) as running:
         yield running
 
 
@@ -233,7 +235,9 @@ async def test_an_adapter_without_its_secret_is_shut_and_the_others_are_open(
 ) -> None:
     monkeypatch.setenv("CQM_HOOK_GENERIC", signing.SECRETS["CQM_HOOK_GENERIC"])
     monkeypatch.delenv("CQM_HOOK_ZENDESK", raising=False)
-    async with running_app(build(IntakeSettings(kafka=servers.kafka, log="text"))) as running:
+    async with running_app(
+        build(IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, log="text"))
+    ) as running:
         body = example("zendesk", "")
         shut = await running.http.post(
             "/v1/hooks/zendesk", content=body, headers=JSON | signing.zendesk(body, now())

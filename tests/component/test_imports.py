@@ -33,6 +33,7 @@ from tests.support.imports import (
     refused_rows,
 )
 from tests.support.servers import Servers
+from tests.support.spine import eventually
 
 HEADER = ("id", "words", "at")
 CELL = 131_072
@@ -346,6 +347,11 @@ async def test_what_ended_long_ago_is_removed_with_its_file_and_rows(intake: Run
     rows = [HEADER, ("1", "a", "never")]
     job = await imported(intake.http, csv_of(rows).encode(), MAPPING.format(source=shop))
     database = intake.service.database
+
+    async def file_is_gone() -> bool:
+        return not await database["imports.files"].count_documents({})
+
+    await eventually(file_is_gone, what="the file of an import that has ended")
     await database.imports.update_one(
         {}, [{"$set": {"finished_at": {"$subtract": ["$$NOW", 31 * 86_400_000]}}}]
     )
@@ -357,12 +363,25 @@ async def test_what_ended_long_ago_is_removed_with_its_file_and_rows(intake: Run
         assert await database[name].count_documents({}) == 0
 
 
-async def test_without_mongodb_feedback_is_taken_and_imports_answer_503(servers: Servers) -> None:
+async def test_a_start_without_mongodb_takes_what_names_nobody_and_imports_answer_503(
+    servers: Servers,
+) -> None:
     settings = IntakeSettings(kafka=servers.kafka, mongo="mongodb://127.0.0.1:1/?replicaSet=rs0", log="text")
-    async with running_app(build(settings)) as running:
-        http: httpx.AsyncClient = running.http
-        taken = await http.post("/v1/feedback", json={"kind": "complaint", "text": "x"})
-        assert taken.status_code == 202
+    app = build(settings)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://cqm") as http,
+    ):
+        said = {"kind": "complaint", "text": "x"}
+
+        async def taken() -> bool:
+            return (await http.post("/v1/feedback", json=said)).status_code == 202
+
+        await eventually(taken, what="Kafka is there")
+        person = await http.post("/v1/feedback", json=said | {"customer": {"id": "C-1"}})
+        assert (person.status_code, person.headers["retry-after"]) == (503, "2")
+        assert "the keys of what people say" in (await http.get("/readyz")).text
         answer = await http.get("/v1/imports")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert (await posted(http, many(1), MAPPING.format(source="x"))).status_code == 503

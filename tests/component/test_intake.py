@@ -25,7 +25,9 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture
 async def intake(servers: Servers) -> AsyncIterator[Running]:
-    async with running_app(build(IntakeSettings(kafka=servers.kafka, log="text"))) as running:
+    async with running_app(
+        build(IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, log="text"))
+    ) as running:
         yield running
 
 
@@ -75,7 +77,8 @@ async def test_an_accepted_feedback_is_a_cloud_event_on_its_topic(
     assert (headers["ce_type"], headers["ce_id"]) == (b"cqm.feedback.received.v1", receipt["id"].encode())
     assert (headers["ce_source"], headers["traceparent"]) == (b"/cqm/intake", TRACE.encode())
     assert headers["ce_time"].decode() == receipt["received_at"]
-    event, _ = decode(record.value, record.headers)
+    assert "箱子坏了".encode() not in record.value and "王".encode() not in record.value
+    event = intake.service.seals.opened(decode(record.value, record.headers)[0])
     assert (event.text, event.language, event.occurred_at.isoformat()) == (
         "箱子坏了", "zh", "2026-03-02T01:00:00+00:00",
     )  # fmt: skip

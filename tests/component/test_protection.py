@@ -50,7 +50,11 @@ def filled(count: int, size: int = 1) -> bytes:
 @pytest.fixture(scope="module")
 async def intake(servers: Servers) -> AsyncIterator[Listening]:
     settings = IntakeSettings(
-        kafka=servers.kafka, log="text", head_seconds=HEAD_SECONDS, body_seconds=BODY_SECONDS
+        kafka=servers.kafka,
+        mongo=servers.mongo,
+        log="text",
+        head_seconds=HEAD_SECONDS,
+        body_seconds=BODY_SECONDS,
     )
     async with listening(build(settings), settings) as running:
         yield running
@@ -254,7 +258,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def guarded(servers: Servers, file: Path) -> AsyncIterator[Listening]:
-    settings = IntakeSettings(kafka=servers.kafka, log="text", auth="keys", keys=file)
+    settings = IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, log="text", auth="keys", keys=file)
     async with listening(build(settings), settings) as running:
         yield running
 

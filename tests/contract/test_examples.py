@@ -25,12 +25,13 @@ from shared.settings import DEMO_POLICY
 from shared.topics import TOPIC_OF, TOPICS
 from tests.contract.examples import FOLDER, TYPES, Example, all_examples, examples, headers_of
 from tests.contract.wired import handlers
+from tests.support.seals import unsealed
 
 NOW = datetime(2026, 3, 20, 1, tzinfo=UTC)
 NAMES = {"minimal", "full.zh", "full.en", "unknown-fields"}
 POLICY = load_policy(DEMO_POLICY)
 NOTHING_STORED: dict[tuple[str, str], Any] = {
-    ("cqm.feedback.v1", "routing"): (KnownToRouting({}, []), POLICY),
+    ("cqm.feedback.v1", "routing"): (KnownToRouting({}, [], unsealed), POLICY),
     ("cqm.feedback.v1", "analytics"): feedback.Known({}, {}),
     ("cqm.activity.v1", "analytics"): activity.Known({}, {}),
     ("cqm.assignments.v1", "routing"): ([], POLICY),

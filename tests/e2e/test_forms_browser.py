@@ -85,7 +85,11 @@ async def site(servers: Servers, prefix: str, browser: Browser, tmp_path: Path) 
     (forms / "private.yaml").write_text(PRIVATE)
     clock = FixedClock(SystemClock().now())
     settings = IntakeSettings(
-        kafka=servers.kafka, log="text", secret="a secret of these tests", form_posts=10_000
+        kafka=servers.kafka,
+        mongo=servers.mongo,
+        log="text",
+        secret="a secret of these tests",
+        form_posts=10_000,
     )
     async with served(build(settings, clock)) as address:
         yield Site(address, browser, clock)

@@ -25,6 +25,7 @@ from shared.events import AssignmentRequested, CaseChanged, EscalationRaised, Ev
 from shared.handler import Batch, Cause, Emit, Handler, Partition, Received
 from shared.mongo import Session
 from shared.policy import Policy
+from tests.support.seals import SEALS
 
 T = TypeVar("T")
 CAUSE = Cause(Partition(topics.ASSIGNMENTS.name, 0))
@@ -132,10 +133,12 @@ class Desk(Actions):
         self.writes_pools = False
         self.told: list[CaseChanged] = []
         shelf = cast(Any, self.shelf)
-        super().__init__(cast(Any, None), shelf, cast(Any, None), self.time, lambda: self.policy)
+        super().__init__(cast(Any, None), shelf, cast(Any, None), self.time, lambda: self.policy, SEALS)
         self._sweep = Sweep(self, shelf, cast(Any, None), self.time, lambda: self.policy, 1.0)
         self._on = {
-            FeedbackReceived: on_feedback_received(shelf, lambda: self.policy, lambda _: self.writes_pools),
+            FeedbackReceived: on_feedback_received(
+                shelf, lambda: self.policy, SEALS.sealed_case, lambda _: self.writes_pools
+            ),
             AssignmentRequested: on_assignment_requested(shelf, lambda: self.policy),
             EscalationRaised: on_escalation_raised(shelf, lambda: self.policy),
         }

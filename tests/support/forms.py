@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from services.intake.api import Budget, Door, Forms, Outlet, Pages, form_routes
 from shared.clock import FixedClock
+from shared.codec import Outgoing, decode
 from shared.forms import Form, FormSet, Signer, load_forms
 from shared.rate_limit import RateLimiter
 from shared.service import Service, create_app
 from shared.settings import Settings
 from tests.support.intake import Shelf
+from tests.support.seals import SEALS
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "forms"
 SECRET = "a secret of these tests"
@@ -101,10 +104,16 @@ class Desk:
 
     @property
     def said(self) -> list[list[dict[str, Any]]]:
-        """What went to Kafka, publication by publication."""
-        import json
+        """What went to Kafka, publication by publication, as who may read it reads it."""
+        return [[_read(record) for record in group] for group in self.shelf.groups]
 
-        return [[json.loads(record.value) for record in group] for group in self.shelf.groups]
+
+def _read(record: Outgoing) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.json.decode(record.value)
+    if "sealed" in said:
+        event, _ = decode(record.value, record.headers)
+        said = msgspec.json.decode(msgspec.json.encode(SEALS.opened(event)))
+    return said
 
 
 def forms_in(folder: Path | None = None, **texts: str) -> FormSet:
@@ -130,7 +139,7 @@ async def desk(
     shelf, signer = Shelf(), Signer(SECRET)
     service = Service.build("intake", Settings(log="text"), clock, consumes=False)
     outlet = Outlet(shelf, 1.5)  # type: ignore[arg-type]
-    door = Door(outlet, Budget(1 << 26), clock, service.access, 10)
+    door = Door(outlet, Budget(1 << 26), clock, service.access, SEALS, 10)
     limiter = RateLimiter(posts / 60, posts, 1000)
     in_force = forms or forms_in()
     routes = form_routes(Forms(door, lambda: in_force, signer, limiter, public_url, Pages()))

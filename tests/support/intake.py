@@ -12,8 +12,10 @@ from services.intake.api import Budget, Door, Outlet, event_routes, routes
 from shared.clock import FixedClock
 from shared.codec import Outgoing
 from shared.errors import Unavailable
+from shared.sealing import Seals
 from shared.service import Service, create_app
 from shared.settings import Settings
+from tests.support.seals import SEALS
 
 NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
 
@@ -50,11 +52,12 @@ def client(
     deadline: float = 1.5,
     seconds: float = 10,
     settings: Settings | None = None,
+    seals: Seals = SEALS,
 ) -> httpx.AsyncClient:
     """A client of an intake whose clock stands at NOW."""
     clock = FixedClock(NOW)
     service = Service.build("intake", settings or Settings(log="text"), clock, consumes=False)
     outlet = Outlet(shelf, deadline)  # type: ignore[arg-type]
-    door = Door(outlet, Budget(budget), clock, service.access, seconds)
+    door = Door(outlet, Budget(budget), clock, service.access, seals, seconds)
     app = create_app(service, [routes(door), event_routes(door)])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cqm")

@@ -22,6 +22,7 @@ from services.intake.domain.payload import read_payload
 from services.intake.domain.signals import Sender
 from services.intake.settings import ADAPTERS
 from shared.errors import SetupError
+from tests.support.seals import SEALS
 from tests.support.signing import SECRETS
 
 BASE = """source: shop
@@ -465,6 +466,6 @@ def test_no_payload_does_anything_but_fit_or_be_refused(
             mapped = adapter.mapped(payload, element, "msg_1")
             if mapped is not None:
                 raw = msgspec.json.encode(mapped.body)
-                Receiver(SIGNALS[adapter.signal], Sender(adapter.source), NOW).take(raw)
+                Receiver(SIGNALS[adapter.signal], Sender(adapter.source), NOW, SEALS).take(raw)
     except Refused as refused:
         assert refused.flaws and not refused.malformed

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.intake.api.signals import Arrival, Received
 from services.intake.domain.imports import Layout
@@ -16,7 +18,9 @@ from services.intake.domain.signals import Sender
 from services.intake.imports.quick import Doubt, QuickRows
 from services.intake.imports.rows import RowReader
 from services.intake.imports.table import CSV, Line, Table
+from shared.codec import decode
 from shared.mapping import Mapping, RowError, mapping_of
+from tests.support.seals import SEALS
 
 NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 SENDER = Sender("api", ("import", "content"))
@@ -57,7 +61,7 @@ class NoTable(Table):
 
 def both(mapping: Mapping, header: list[str], cells: list[str]) -> tuple[Received | None, Received | str]:
     """What the quick way says, None where it is in doubt; what the careful one says, or why it refuses."""
-    reader, line = RowReader(NoTable(header), mapping, SENDER, b""), Line(7, cells)
+    reader, line = RowReader(NoTable(header), mapping, SENDER, SEALS), Line(7, cells)
     receiver = reader.receiver(NOW)
     try:
         careful: Received | str = reader.received(line, reader.feedback(line), receiver)
@@ -70,7 +74,14 @@ def both(mapping: Mapping, header: list[str], cells: list[str]) -> tuple[Receive
             made = quick.receive(7, cells, receiver.arrival)
         except Doubt:
             assert made is None
-    return made, careful
+    return made and opened(made), careful if isinstance(careful, str) else opened(careful)
+
+
+def opened(received: Received) -> Received:
+    """With what was said in it: sealing it twice makes two of it."""
+    event, _ = decode(received.record.value, received.record.headers)
+    value = msgspec.json.encode(SEALS.opened(event))
+    return structs.replace(received, record=structs.replace(received.record, value=value))
 
 
 @settings(deadline=None, max_examples=300)
@@ -127,5 +138,5 @@ def test_a_time_that_lay_ahead_is_not_remembered_as_wrong() -> None:
     quick = QuickRows(mapping, ["kind", "prose", "at"], SENDER, NOW)
     row: list[Any] = ["call", "x", "2026-03-02T01:31:00Z"]
     with pytest.raises(Doubt):
-        quick.receive(2, row, Arrival("feedback", NOW))
-    assert quick.receive(2, row, Arrival("feedback", NOW.replace(minute=40)))
+        quick.receive(2, row, Arrival("feedback", NOW, SEALS))
+    assert quick.receive(2, row, Arrival("feedback", NOW.replace(minute=40), SEALS))

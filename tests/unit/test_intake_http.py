@@ -18,6 +18,7 @@ from services.intake.api.splitting import MAX_ITEMS
 from services.intake.domain.idempotency import key_of
 from shared.codec import Outgoing
 from shared.errors import Unavailable
+from shared.sealing import Seals
 from shared.topics import MAX_RECORD_BYTES
 from tests.support.intake import Shelf, client
 
@@ -407,3 +408,14 @@ async def test_an_empty_batch_takes_nothing(shelf: Shelf) -> None:
     for body, headers in (("[]", JSON), ("\n", NDJSON)):
         answer = await post(shelf, "/v1/feedback/batch", body, headers)
         assert (answer.status_code, answer.json()) == (202, {"accepted": 0, "rejected": 0, "items": []})
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/feedback", JSON), ("/v1/feedback/batch", NDJSON)])
+async def test_without_keys_to_seal_with_nobody_is_taken_by_name(
+    shelf: Shelf, path: str, kind: dict[str, str]
+) -> None:
+    """A replica that has started while MongoDB is away."""
+    person = json.dumps(ONE | {"customer": {"id": "C-1"}})
+    answer = await post(shelf, path, person, kind, seals=Seals())
+    assert answer.status_code == 503 and answer.headers["retry-after"] and not shelf.groups
+    assert (await post(shelf, path, json.dumps(ONE), kind, seals=Seals())).status_code == 202

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -23,10 +23,12 @@ from services.intake.domain.inputs import (
 from services.intake.domain.reading import Form
 from services.intake.domain.signals import Sender
 from shared import ids
-from shared.events import ActivityRecorded, Customer, FeedbackReceived, Personal, Product, Rating
+from shared.events import ActivityRecorded, Customer, Event, FeedbackReceived, Personal, Product, Rating
 from shared.language import language_of
+from tests.support.seals import SEALS
 
 NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+E = TypeVar("E", bound=Event)
 SENDER = Sender("api")
 FEEDBACK, ACTIVITY = Form(FeedbackInput), Form(ActivityInput)
 
@@ -34,9 +36,12 @@ FEEDBACK, ACTIVITY = Form(FeedbackInput), Form(ActivityInput)
 def event(sender: Sender = SENDER, now: datetime = NOW, **fields: Any) -> FeedbackReceived:
     said = {"kind": "complaint", "text": "broken"} | fields
     read = FEEDBACK.read(json.dumps(said).encode(), NOW, sender.source)
-    return msgspec.json.decode(
-        Arrival("feedback", now).receive(read, sender.key).record.value, type=FeedbackReceived
-    )
+    value = Arrival("feedback", now, SEALS).receive(read, sender.key).record.value
+    return opened(value, FeedbackReceived)
+
+
+def opened(value: bytes, kind: type[E]) -> E:
+    return cast(E, SEALS.opened(msgspec.json.decode(value, type=kind)))
 
 
 def test_the_upstream_identity_decides_the_id() -> None:
@@ -48,7 +53,7 @@ def test_the_upstream_identity_decides_the_id() -> None:
 
 def test_an_activity_and_a_feedback_of_one_external_id_are_two() -> None:
     said = ACTIVITY.read(b'{"kind": "order", "source": "shop", "external_id": "1"}', NOW)
-    assert Arrival("activity", NOW).receive(said).id != str(event(source="shop", external_id="1").id)
+    assert Arrival("activity", NOW, SEALS).receive(said).id != str(event(source="shop", external_id="1").id)
 
 
 def test_without_an_external_id_the_idempotency_key_decides() -> None:
@@ -119,7 +124,8 @@ def test_something_else_said_has_another_fingerprint(other: dict[str, Any]) -> N
 
 def test_a_fingerprint_stays_what_it_is_through_versions() -> None:
     """Changing it would turn every repetition across a deployment into a conflict."""
-    assert event(source="shop", customer={"id": "C-1"}).fingerprint == "39d3541ee7d0271c"
+    assert event(source="shop").fingerprint == "9140ad15a3480905"
+    assert event(source="shop", customer={"id": "C-1"}).fingerprint == "24c1b2150f8880ac"
 
 
 def test_it_happened_when_the_sender_says_in_utc() -> None:
@@ -157,10 +163,34 @@ def test_a_language_that_is_said_counts() -> None:
     assert event(text="箱子坏了", language="en").language == "en"
 
 
+def test_what_a_person_said_and_who_they_are_is_sealed() -> None:
+    said = {"kind": "complaint", "subject": "坏了", "text": "torn, again"}
+    for customer in ({"id": "C-9", "tier": "gold", "name": "王芳", "phone": "1"}, {"email": "a@b.c"}):
+        read = FEEDBACK.read(json.dumps(said | {"customer": customer}).encode(), NOW, "api")
+        value = Arrival("feedback", NOW, SEALS).receive(read).record.value
+        plain, read_again = msgspec.json.decode(value, type=FeedbackReceived), opened(value, FeedbackReceived)
+        assert (plain.subject, plain.text, plain.customer.personal) == ("", "", None) and plain.sealed
+        assert (read_again.subject, read_again.text) == ("坏了", "torn, again")
+        assert plain.customer.id == customer.get("id", "") and plain.fingerprint == read_again.fingerprint
+        for word in ("坏了", "torn", "王芳", "a@b.c"):
+            assert word.encode() not in value
+
+
 def test_personal_data_stand_apart() -> None:
     customer = event(customer={"id": "C-9", "tier": "gold", "name": "王", "phone": "1"}).customer
     assert customer == Customer(id="C-9", tier="gold", personal=Personal(name="王", phone="1"))
     assert event(customer={"id": "C-9"}).customer.personal is None
+
+
+def test_what_nobody_said_by_name_stays_readable() -> None:
+    read = FEEDBACK.read(b'{"kind": "complaint", "text": "torn"}', NOW, "api")
+    value = Arrival("feedback", NOW, SEALS).receive(read).record.value
+    assert msgspec.json.decode(value, type=FeedbackReceived).text == "torn"
+
+
+def test_members_of_the_same_name_within_attributes_are_not_taken_for_what_was_said() -> None:
+    told = event(customer={"id": "C-1"}, subject="a", text="b", attributes={"subject": "a", "text": "b"})
+    assert (told.subject, told.text, told.attributes) == ("a", "b", {"subject": "a", "text": "b"})
 
 
 def said_as(kind: type[Struct], given: Struct | UnsetType, **changed: Any) -> Any:
@@ -226,8 +256,8 @@ def assert_each_name_once(kind: type[Struct], value: bytes) -> None:
 @given(st.builds(FeedbackInput, kind=st.sampled_from(["complaint", "survey"]), **WHERE, **WHAT))
 def test_what_is_written_is_the_contract_of_a_feedback(said: FeedbackInput) -> None:
     read = FEEDBACK.read(msgspec.json.encode(said), NOW, "api")
-    value = Arrival("feedback", NOW).receive(read).record.value
-    got = msgspec.json.decode(value, type=FeedbackReceived)
+    value = Arrival("feedback", NOW, SEALS).receive(read).record.value
+    got = opened(value, FeedbackReceived)
     language = said.language or language_of(said.text, said.subject)
     assert got == expected(
         FeedbackReceived, said, got, language=language, rating=said_as(Rating, said.rating)
@@ -247,7 +277,7 @@ def test_what_is_written_is_the_contract_of_a_feedback(said: FeedbackInput) -> N
 )
 def test_what_is_written_is_the_contract_of_an_activity(said: ActivityInput) -> None:
     read = ACTIVITY.read(msgspec.json.encode(said), NOW, "api")
-    value = Arrival("activity", NOW).receive(read).record.value
-    got = msgspec.json.decode(value, type=ActivityRecorded)
+    value = Arrival("activity", NOW, SEALS).receive(read).record.value
+    got = opened(value, ActivityRecorded)
     assert got == expected(ActivityRecorded, said, got)
     assert_each_name_once(ActivityRecorded, value)

@@ -13,6 +13,7 @@ from shared import ids
 from shared.events import AssignmentRequested, CaseChanged, Customer, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Partition, Received
 from tests.support.cases import NOW, POLICY, case_file
+from tests.support.seals import unsealed
 
 DEPARTMENT = "logistics"
 STAFF = [name for name, person in POLICY.people.items() if person.department == DEPARTMENT]
@@ -49,7 +50,7 @@ def decided(
         Received(one, Cause(Partition("cqm.feedback.v1", number)), number)
         for number, one in enumerate(feedbacks)
     ]
-    return decide_feedback(Batch(records, NOW), Known({}, list(known), desks or {}), POLICY)
+    return decide_feedback(Batch(records, NOW), Known({}, list(known), unsealed, desks or {}), POLICY)
 
 
 def told(decision: Decision[Changes]) -> list[tuple[int, str]]:

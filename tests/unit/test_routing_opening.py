@@ -22,6 +22,7 @@ from shared.handler import Batch, Cause, Decision, Partition, Received
 from shared.policy import Policy, load_policy
 from shared.settings import DEMO_POLICY
 from tests.support.cases import NOW
+from tests.support.seals import unsealed
 
 PARTITION = Partition("cqm.feedback.v1", 0)
 
@@ -43,7 +44,7 @@ def feedback(text: str = "快递箱子压坏了", **fields: Any) -> FeedbackRece
 
 def decided(policy: Policy, *feedbacks: FeedbackReceived, known: Known | None = None) -> Decision[Changes]:
     records = [Received(one, Cause(PARTITION), offset) for offset, one in enumerate(feedbacks)]
-    return decide_feedback(Batch(records, NOW), known or Known({}, []), policy)
+    return decide_feedback(Batch(records, NOW), known or Known({}, [], unsealed), policy)
 
 
 def states(decision: Decision[Changes]) -> list[str]:
@@ -176,14 +177,14 @@ def test_two_feedbacks_without_a_customer_never_join(policy: Policy) -> None:
 def test_a_case_full_of_evidence_is_not_joined_any_more(policy: Policy) -> None:
     (file,) = decided(policy, feedback()).changes.files.values()
     full = structs.replace(file.case, feedback_ids=tuple(uuid4() for _ in range(EVIDENCE_LIMIT)))
-    known = Known({}, [structs.replace(file, case=full)])
+    known = Known({}, [structs.replace(file, case=full)], unsealed)
     assert states(decided(policy, feedback(), known=known)) == ["case"]
 
 
 def test_the_same_feedback_again_does_nothing(policy: Policy) -> None:
     one = feedback()
     assert states(decided(policy, one, one)) == ["case"]
-    known = Known({one.id: Outcome(one.id, "case", one.fingerprint)}, [])
+    known = Known({one.id: Outcome(one.id, "case", one.fingerprint)}, [], unsealed)
     decision = decided(policy, one, known=known)
     assert (decision.changes.outcomes, list(decision.events), list(decision.refused)) == ([], [], [])
 
@@ -225,7 +226,9 @@ def asked(decision: Decision[Changes]) -> list[str]:
 
 
 def test_graver_evidence_raises_severity_and_priority_and_the_pool_counts_anew(policy: Policy) -> None:
-    known = Known({}, [opened(policy, severity="low", priority="P4", status="assigned", owner="chen")])
+    known = Known(
+        {}, [opened(policy, severity="low", priority="P4", status="assigned", owner="chen")], unsealed
+    )
     decision = decided(policy, feedback(severity="critical", urgency="high"), known=known)
     (file,) = decision.changes.files.values()
     assert (file.case.severity, file.case.urgency, file.case.priority) == ("critical", "high", "P1")
@@ -234,7 +237,7 @@ def test_graver_evidence_raises_severity_and_priority_and_the_pool_counts_anew(p
 
 
 def test_milder_evidence_changes_neither(policy: Policy) -> None:
-    known = Known({}, [opened(policy, severity="critical", urgency="high", priority="P1")])
+    known = Known({}, [opened(policy, severity="critical", urgency="high", priority="P1")], unsealed)
     decision = decided(policy, feedback(severity="low"), known=known)
     (file,) = decision.changes.files.values()
     assert (file.case.severity, file.case.priority, asked(decision)) == ("critical", "P1", [])
@@ -244,7 +247,9 @@ def test_milder_evidence_changes_neither(policy: Policy) -> None:
 @pytest.mark.parametrize("status", ["resolved", "closed"])
 def test_what_is_said_after_the_end_reopens_the_case_within_the_window(policy: Policy, status: Any) -> None:
     ended = opened(policy, status=status, owner="chen", resolved_at=NOW, closed_at=NOW)
-    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=29)), known=Known({}, [ended]))
+    decision = decided(
+        policy, feedback(occurred_at=NOW + timedelta(days=29)), known=Known({}, [ended], unsealed)
+    )
     (file,) = decision.changes.files.values()
     assert (file.case.status, file.case.reopened, file.case.owner) == ("reopened", 1, "")
     assert len(file.case.feedback_ids) == 2 and file.books.prefer == "chen"
@@ -253,21 +258,27 @@ def test_what_is_said_after_the_end_reopens_the_case_within_the_window(policy: P
 
 def test_what_is_said_after_the_window_opens_a_case_that_is_linked(policy: Policy) -> None:
     ended = opened(policy, status="closed", resolved_at=NOW, closed_at=NOW)
-    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=31)), known=Known({}, [ended]))
+    decision = decided(
+        policy, feedback(occurred_at=NOW + timedelta(days=31)), known=Known({}, [ended], unsealed)
+    )
     (file,) = decision.changes.files.values()
     assert (file.case.version, file.case.linked_to) == (1, ended.case.id) and asked(decision) == ["opened"]
 
 
 def test_what_was_said_before_the_resolution_is_evidence_and_reopens_nothing(policy: Policy) -> None:
     ended = opened(policy, status="resolved", resolved_at=NOW + timedelta(days=2))
-    decision = decided(policy, feedback(occurred_at=NOW + timedelta(days=1)), known=Known({}, [ended]))
+    decision = decided(
+        policy, feedback(occurred_at=NOW + timedelta(days=1)), known=Known({}, [ended], unsealed)
+    )
     (file,) = decision.changes.files.values()
     assert (file.case.status, file.case.version) == ("resolved", 2) and asked(decision) == []
 
 
 def test_what_was_said_before_the_case_was_opened_is_another_matter_once_it_has_ended(policy: Policy) -> None:
     ended = opened(policy, status="closed", resolved_at=NOW, closed_at=NOW)
-    decision = decided(policy, feedback(occurred_at=NOW - timedelta(days=1)), known=Known({}, [ended]))
+    decision = decided(
+        policy, feedback(occurred_at=NOW - timedelta(days=1)), known=Known({}, [ended], unsealed)
+    )
     assert states(decision) == ["case"]
     (file,) = decision.changes.files.values()
     assert file.case.linked_to is None

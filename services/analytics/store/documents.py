@@ -2,7 +2,8 @@
 
 A case's labels are the fact's; of what a customer said, only the labels that the fact has otherwise are kept
 apart. The parts of a joint are nobody's to search, so they are one packed value. It halves what is encoded
-and decoded for every event.
+and decoded for every event. The terms of a text are sealed with the key of who said it: with the fact, which
+names the customer, they could be read as the text.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from bson import Binary
 from services.analytics.domain.feedback import SAID_LABELS
 from services.analytics.domain.joints import JointFact, Part
 from services.analytics.domain.rows import Fact
+from services.analytics.domain.tallies import VOICE
+from shared.events import Words
 from shared.mongo import Document
+from shared.sealing import Seals
 
 F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
 """Values that BSON has types of its own for."""
 _pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
 _parts = msgspec.msgpack.Decoder(dict[str, Part])
 
 
-def document(fact: Fact) -> Document:
+def document(fact: Fact, seals: Seals) -> Document:
     """A fact as MongoDB keeps it."""
     if isinstance(fact, JointFact):
         measures: Any = msgspec.to_builtins(fact.m, builtin_types=NATIVE)
@@ -37,7 +42,30 @@ def document(fact: Fact) -> Document:
     if said := built.get("said"):
         labels, own = built["d"], said.pop("labels")
         said["own"] = {name: value for name, value in own.items() if labels[name] != value}
+        for measure in built["m"]:
+            if measure["k"] == VOICE.name:
+                words = _json(Words(text=measure["d"].pop("terms")))
+                built["terms"] = Binary(seals.seal(_whose(built), words))
     return built
+
+
+def reveal_terms(stored: Document, seals: Seals) -> None:
+    """Put the terms of a text back where they are counted. Of who was erased they stay counted as they were
+    at last: nobody can tell any more what to take back."""
+    sealed = stored.pop("terms", None)
+    if sealed is None:
+        return
+    words = seals.open(sealed)
+    counted = [measure for measure in stored["m"] if measure["k"] != VOICE.name or words is not None]
+    for measure in counted:
+        if words is not None and measure["k"] == VOICE.name:
+            measure["d"]["terms"] = words.text
+    stored["m"] = counted
+
+
+def _whose(built: Document) -> bytes:
+    said: str = built["said"].get("customer_id", "")
+    return said.encode() if said else str(built["_id"]).encode()
 
 
 def fact_of(stored: Document, kind: type[F]) -> F:

@@ -34,7 +34,7 @@ from services.analytics.domain.tallies import (
     VOICE,
 )
 from services.analytics.domain.targets import TargetFact
-from services.analytics.store.documents import document, fact_of
+from services.analytics.store.documents import document, fact_of, reveal_terms
 from services.analytics.store.evidence import BY_TIME
 from services.analytics.store.packed import columns
 from shared.events import (
@@ -48,6 +48,7 @@ from shared.events import (
 )
 from shared.handler import Batch
 from shared.mongo import Database, Document, Session, driver_errors, ensure_indexes
+from shared.sealing import Seals
 
 F = TypeVar("F", bound=Fact)
 _NAMESPACE_EXISTS = 48
@@ -71,11 +72,11 @@ class Changes(Struct, frozen=True):
 class FactStore:
     """The writing side. `load_*` and `save` work on the session of the batch's transaction only.
 
-    `database` is that of the generation which is written (generation.py).
+    `database` is that of the generation which is written (generation.py); `seals` are those of the terms.
     """
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, seals: Seals) -> None:
+        self.database, self._seals = database, seals
 
     async def prepare(self) -> None:
         """An index per collection on what its facts count for and when: for drill-down and recomputation.
@@ -145,11 +146,12 @@ class FactStore:
         for collection, facts in outcome.new.items():
             if facts:
                 await self.database[collection].insert_many(
-                    [document(fact) for fact in facts], ordered=False, session=session
+                    [document(fact, self._seals) for fact in facts], ordered=False, session=session
                 )
         for collection, facts in outcome.changed.items():
             if facts:
-                replacements = [ReplaceOne({"_id": new["_id"]}, new) for new in map(document, facts)]
+                documents = [document(fact, self._seals) for fact in facts]
+                replacements = [ReplaceOne({"_id": new["_id"]}, new) for new in documents]
                 await self.database[collection].bulk_write(replacements, ordered=False, session=session)
         if outcome.rows:
             identity = f"{changes.writer}/{changes.first:019}"
@@ -173,8 +175,11 @@ class FactStore:
         wanted = list(ids)
         if not wanted:
             return []
-        found = self.database[collection].find({"_id": {"$in": wanted}}, session=session)
-        return [fact_of(one, kind) for one in await found.to_list(None)]
+        found = await self.database[collection].find({"_id": {"$in": wanted}}, session=session).to_list(None)
+        if collection == FEEDBACK_FACTS:
+            for stored in found:
+                reveal_terms(stored, self._seals)
+        return [fact_of(one, kind) for one in found]
 
 
 def shares(rows: Iterable[Row]) -> Document:

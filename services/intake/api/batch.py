@@ -18,6 +18,7 @@ from services.intake.api.splitting import JSON
 from services.intake.domain.inputs import Refused
 from services.intake.domain.signals import Sender
 from shared.problem import Problem
+from shared.sealing import Seals
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of one signal, alone or in a batch: to say what is wrong with one takes time that grows with it."""
@@ -31,10 +32,10 @@ Read = Callable[[int, bytes], Received]
 """An item with its place, read: what may be published. Raises Problem with what is wrong with it."""
 
 
-def reading(signal: Signal, sender: Sender, now: datetime, traceparent: bytes) -> Read:
+def reading(signal: Signal, sender: Sender, now: datetime, seals: Seals, traceparent: bytes) -> Read:
     """How the items of a batch are read that all are of one type and from one sender."""
 
-    take, keyed = Receiver(signal, sender, now, traceparent).take, bool(sender.key)
+    take, keyed = Receiver(signal, sender, now, seals, traceparent).take, bool(sender.key)
 
     def read(index: int, raw: bytes) -> Received:
         try:

@@ -18,6 +18,7 @@ from shared.clock import Clock
 from shared.codec import Outgoing
 from shared.errors import TransientError
 from shared.problem import Fault, Problem
+from shared.sealing import Seals
 
 NO_SOURCE = "other"
 """In metrics: who has not been let in yet, or has no label of its own (shared/key_ring.py)."""
@@ -31,6 +32,7 @@ class Door:
     budget: Budget
     clock: Clock
     access: Access
+    seals: Seals
     body_seconds: float
 
     def visit(self, way: str, request: Request) -> Visit:

@@ -25,6 +25,7 @@ from services.intake.domain.signals import Sender
 from shared.http_body import BodyLimits, media_type, read_body, read_content_type
 from shared.problem import MAX_ERRORS, Fault, Problem, pointer
 from shared.requests import TRACEPARENT
+from shared.sealing import Seals
 
 Place = Callable[..., str]
 """The pointer of a path."""
@@ -58,7 +59,7 @@ def _take(door: Door) -> Callable[[Request, Literal["all", "rejected"]], Awaitab
             senders = Senders(visit, request)
             form = _form(request)
             body = await read_body(request, many if form == BATCHED else one, visit.hold)
-            reader = Reader(senders, door.clock.now(), request.state.traceparent)
+            reader = Reader(senders, door.clock.now(), door.seals, request.state.traceparent)
             if form == BATCHED:
                 bodies = split(body, JSON)
                 visit.charge(len(bodies))
@@ -127,6 +128,7 @@ class Reader:
 
     senders: Senders
     now: datetime
+    seals: Seals
     traceparent: bytes
 
     def binary(self, request: Request, body: bytes) -> Received:
@@ -156,7 +158,7 @@ class Reader:
             return at(lent) if lent else data(*path)
 
         with _told(place, at_most):
-            return Receiver(signal, sender, self.now, self._trace(event)).take(enclosed.body)
+            return Receiver(signal, sender, self.now, self.seals, self._trace(event)).take(enclosed.body)
 
     def _enclosed(self, event: CloudEvent, signal: Signal) -> Enclosed:
         try:

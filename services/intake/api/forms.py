@@ -164,14 +164,15 @@ class Forms:
     ) -> str:
         form = page.form
         bodies = feedback_of(form, page.answers.values, token.nonce, token.link, page.lang)
-        receiver = Receiver(FEEDBACK, Sender(f"form:{form.name}"), now, request.state.traceparent)
+        receiver = Receiver(
+            FEEDBACK, Sender(f"form:{form.name}"), now, self.door.seals, request.state.traceparent
+        )
         try:
             received = [receiver.take(body) for body in bodies]
+            await visit.publish(*(one.record for one in received))
         except Refused as refused:
             log.error("form_does_not_fit", form=form.name, why=str(refused))
             raise _Returned(replace(page, alert=say("status.422", page.lang)), 422) from refused
-        try:
-            await visit.publish(*(one.record for one in received))
         except TransientError as error:
             raise _Unconfirmed(page, error) from error
         visit.accepted(FEEDBACK.name, len(received))

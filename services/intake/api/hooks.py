@@ -59,8 +59,9 @@ def hook_routes(door: Door, entrances: Callable[[], Mapping[str, Entrance]]) -> 
             body = await read_body(request, limits, visit.hold)
             now = door.clock.now()
             delivery = _verified(entrance, request, body, now)
+            receiver = _receiver(entrance.adapter, door, now, request.state.traceparent)
             try:
-                taken = await _signals(entrance.adapter, body, delivery, now, request.state.traceparent)
+                taken = await _signals(entrance.adapter, body, delivery, receiver)
             except Refused as refused:
                 raise _problem(refused) from None
             if taken:
@@ -96,12 +97,13 @@ def _verified(entrance: Entrance, request: Request, body: bytes, now: datetime) 
         raise Problem(401, "The request is not signed as this adapter asks for.", headers=challenge) from None
 
 
-async def _signals(
-    adapter: Adapter, body: bytes, delivery: str, now: datetime, trace: bytes
-) -> list[Received]:
+def _receiver(adapter: Adapter, door: Door, now: datetime, trace: bytes) -> Receiver:
+    return Receiver(_SIGNALS[adapter.signal], Sender(adapter.source), now, door.seals, trace)
+
+
+async def _signals(adapter: Adapter, body: bytes, delivery: str, receiver: Receiver) -> list[Received]:
     """All signals of a payload. Raises Refused with what is wrong with any of them, told of the payload."""
     payload = read_payload(body) if len(body) <= _SHORT else await asyncio.to_thread(read_payload, body)
-    receiver = Receiver(_SIGNALS[adapter.signal], Sender(adapter.source), now, trace)
     taken: list[Received] = []
     flaws: list[Flaw] = []
     seen: dict[str, str] = {}

@@ -54,7 +54,7 @@ def _take_one(signal: Signal, door: Door) -> Callable[[Request], Awaitable[Respo
             body = await read_body(request, limits, visit.hold)
             now = door.clock.now()
             try:
-                received = Receiver(signal, sender, now, request.state.traceparent).take(body)
+                received = Receiver(signal, sender, now, door.seals, request.state.traceparent).take(body)
             except Refused as refused:
                 raise problem_of(signal, refused) from None
             await visit.publish(received.record)
@@ -76,7 +76,7 @@ def _take_many(
             kind = media_type(request, limits.types)
             bodies = split(await read_body(request, limits, visit.hold), kind)
             visit.charge(len(bodies))
-            read = reading(signal, sender, door.clock.now(), request.state.traceparent)
+            read = reading(signal, sender, door.clock.now(), door.seals, request.state.traceparent)
             taking = Taking(read, items == "all", visit)
             await taking.take(bodies)
         return taking.answer()

@@ -2,11 +2,13 @@
 
 The event is written by adding to what the sender said (domain/normal.py) what intake knows: its id,
 fingerprint and time of receipt, and where the sender did not say them, the language and when it happened.
+What a person said is sealed (shared/sealing.py).
 That what comes out is the contract in shared/events.py, `tests/unit/test_intake_signals.py` proves.
 """
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from fastapi import Response
 from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
-from services.intake.domain.normal import fingerprint, write
+from services.intake.domain.normal import fingerprint, without, words_of, write
 from services.intake.domain.reading import Form, Said
 from services.intake.domain.signals import Sender, identity
 from shared import ids
@@ -25,6 +27,7 @@ from shared.codec import Outgoing, envelope, record
 from shared.events import ActivityRecorded, Event, FeedbackReceived
 from shared.language import language_of
 from shared.problem import Fault, Problem, pointer
+from shared.sealing import Seals
 
 _EVENTS: dict[str, type[Event]] = {"feedback": FeedbackReceived, "activity": ActivityRecorded}
 _encoder = msgspec.json.Encoder()
@@ -54,52 +57,81 @@ class Received(Struct, frozen=True, gc=False):
 class Arrival:
     """What signals share that are of one kind and came in together: written once, not with each."""
 
-    __slots__ = ("_around", "_kind", "_moment", "at")
+    __slots__ = ("_around", "_kind", "_moment", "_seals", "at")
 
-    def __init__(self, kind: str, at: datetime, traceparent: bytes = b"") -> None:
+    def __init__(self, kind: str, at: datetime, seals: Seals, traceparent: bytes = b"") -> None:
         """`kind`: "feedback" or "activity"."""
-        self._kind, self.at = kind, at
+        self._kind, self.at, self._seals = kind, at, seals
         self._around = envelope(_EVENTS[kind], "intake", at, traceparent)
         self._moment = _encoder.encode(at.astimezone(UTC))
 
     def receive(self, said: Said[FeedbackInput] | Said[ActivityInput], key: tuple[str, ...] = ()) -> Received:
-        """`key`: the parts of an Idempotency-Key. Raises PermanentError `too_large` (shared/codec.py)."""
+        """`key`: the parts of an Idempotency-Key. Raises PermanentError `too_large` (shared/codec.py), and
+        Unavailable where there are no keys to seal with yet."""
         signal, written = said.signal, said.written
         name = identity(self._kind, signal.source, signal.external_id, key)
         texts: Sequence[str] = ()
         if isinstance(signal, FeedbackInput) and not signal.language:
             texts = (signal.text, signal.subject)
-        mark, happened = fingerprint(written), signal.occurred_at
+        customer, words = signal.customer.id, words_of(signal)
+        happened = signal.occurred_at
         if happened is UNSET:
-            return self.write(name, mark, signal.customer.id, written, texts, dated=False)
-        if happened > self.at:  # a sender's clock may be a little ahead (checks.AHEAD)
-            written = write(msgspec.structs.replace(signal, occurred_at=self.at))
-        return self.write(name, mark, signal.customer.id, written, texts, dated=True)
+            return self.write(name, customer, written, words, texts, dated=False)
+        # a sender's clock may be a little ahead (checks.AHEAD)
+        ahead = write(msgspec.structs.replace(signal, occurred_at=self.at)) if happened > self.at else b""
+        return self.write(name, customer, written, words, texts, dated=True, corrected=ahead)
 
     def write(
-        self, name: str, mark: str, customer: str, written: bytes, texts: Sequence[str], *, dated: bool
+        self,
+        name: str,
+        customer: str,
+        written: bytes,
+        words: tuple[bytes, bytes],
+        texts: Sequence[str],
+        *,
+        dated: bool,
+        corrected: bytes = b"",
     ) -> Received:
-        """`name`: the id; `mark`: the fingerprint; `written`: what was said, in its normal form; `texts`:
-        those that tell the language, where it was not said; `dated`: whether it says when it happened.
+        """`name`: the id; `written`: what was said, in its normal form, and `corrected`, where something else
+        is kept; `words`: as `normal.words_of` finds them in it; `texts`: those that tell the language, where
+        it was not said; `dated`: whether it says when it happened.
 
         The customer is the record's key, so that one customer's signals stay in order. Raises as `receive`.
         """
+        named, (prose, personal) = name.encode(), words
+        key = customer.encode() if customer else named
+        kept, sealed = corrected or written, b""
+        if (customer and prose) or personal:
+            mark = fingerprint(written, self._seals.key(key))
+            kept = without(kept, prose, personal)
+            sealed = b',"sealed":"%b"' % b2a_base64(
+                self._seals.seal(key, _words(prose, personal)), newline=False
+            )
+        else:
+            mark = fingerprint(written)
         language = _LANGUAGES[language_of(*texts)] if texts else b""
         happened = b"" if dated else b',"occurred_at":' + self._moment
-        named = name.encode()
-        head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b,' % (
-            named, mark.encode(), self._moment, language, happened,
+        head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b%b,' % (
+            named, mark.encode(), self._moment, language, happened, sealed,
         )  # fmt: skip
-        value = head + written[1:]  # without its brace
-        key = customer.encode() if customer else named
+        value = head + kept[1:]  # without its brace
         return Received(self._kind, name, mark, record(self._around, named, value, key=key))
+
+
+def _words(prose: bytes, personal: bytes) -> bytes:
+    """The JSON of shared.events.Words."""
+    if not personal:
+        return b"{%b}" % prose
+    return b'{%b"personal":%b}' % (prose + b"," if prose else b"", personal)
 
 
 class Receiver:
     """Takes the signals of one type that came together from one sender."""
 
-    def __init__(self, signal: Signal, sender: Sender, now: datetime, traceparent: bytes = b"") -> None:
-        self.arrival = Arrival(signal.name, now, traceparent)
+    def __init__(
+        self, signal: Signal, sender: Sender, now: datetime, seals: Seals, traceparent: bytes = b""
+    ) -> None:
+        self.arrival = Arrival(signal.name, now, seals, traceparent)
         self._read, self._sender, self._now = signal.form.read, sender, now
 
     def take(self, raw: bytes, *place: str) -> Received:

@@ -17,7 +17,6 @@ import msgspec
 from services.intake.api.signals import Arrival, Received
 from services.intake.domain.checks import check, is_clean
 from services.intake.domain.inputs import AttributeValue, CustomerInput, FeedbackInput, ProductInput, Refused
-from services.intake.domain.normal import fingerprint
 from services.intake.domain.rows import read_row
 from services.intake.domain.signals import Sender, identity
 from shared.mapping import Mapping, Part, Row, RowError, Slot
@@ -173,7 +172,7 @@ class QuickRows:
         fields, split = _fields(FeedbackInput, _TOP), _TOP.index("order_id")
         goods, more = parts.get("product", _NONE), parts.get("attributes", _NONE)
         first = rows.section("", fields[:split], whole)
-        person = rows.section("personal", _fields(CustomerInput, _PERSONAL), who)
+        self._person = person = rows.section("personal", _fields(CustomerInput, _PERSONAL), who)
         customer = rows.section("customer", _fields(CustomerInput, _CUSTOMER), who)
         customer = customer._replace(within=person if person.used else None)
         product = rows.section("product", _fields(ProductInput, ProductInput.__struct_fields__), goods)
@@ -202,8 +201,9 @@ class QuickRows:
         external_id = self._external_id.of(row)
         key = () if external_id else (*self._key, str(number))
         name = identity("feedback", self._source, external_id, key)
-        mark, who = fingerprint(written), self._customer.of(row)
-        return arrival.write(name, mark, who, written, texts, dated=bool(occurred_at))
+        personal = b"".join(pieces[self._person.start : self._person.end])
+        words = (subject + text)[:-1], b"{%b}" % personal[:-1] if personal else b""
+        return arrival.write(name, self._customer.of(row), written, words, texts, dated=bool(occurred_at))
 
     def _written(self, pieces: list[bytes]) -> bytes:
         """`pieces`: those of the row, an empty one, and that of its rating."""

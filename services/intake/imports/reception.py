@@ -24,6 +24,7 @@ from shared import ids
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.mapping import Mapping
+from shared.sealing import Seals
 
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _HEAD = 4
@@ -82,6 +83,7 @@ class Reception:
     clock: Clock
     wake: Callable[[], None]
     room: Room
+    seals: Seals
 
     @asynccontextmanager
     async def arriving(
@@ -117,7 +119,7 @@ class Reception:
 
         def look() -> dict[str, Any]:
             table = open_table(file, job.layout, job.size)
-            rows = RowReader(table, mapping, sender_of(job), b"")
+            rows = RowReader(table, mapping, sender_of(job), self.seals)
             return preview(table, mapping, rows, job.mark, now)
 
         return await asyncio.to_thread(look)

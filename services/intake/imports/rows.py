@@ -17,6 +17,7 @@ from services.intake.imports.table import CSV, Line, Table
 from shared.codec import Outgoing
 from shared.errors import PermanentError
 from shared.mapping import Mapping, Row, RowError
+from shared.sealing import Seals
 
 BATCH_ROWS = 2000
 BATCH_BYTES = 4_000_000
@@ -42,13 +43,15 @@ class RowReader:
     `sender.key` is the content of the job: with its number it is the identity of a row that has none.
     """
 
-    def __init__(self, table: Table, mapping: Mapping, sender: Sender, traceparent: bytes) -> None:
+    def __init__(
+        self, table: Table, mapping: Mapping, sender: Sender, seals: Seals, traceparent: bytes = b""
+    ) -> None:
         self._table = table
         self._mapping = mapping
         self._apply: Callable[[Row], dict[str, Any]] = mapping.for_header(table.layout.header)
         self._width = len(table.layout.header)
         self._sender = sender
-        self._traceparent = traceparent
+        self._seals, self._traceparent = seals, traceparent
         self._quick = _quick(table, mapping, sender)
 
     def batches(self, after: Mark, now: Callable[[], datetime]) -> Iterator[Batch]:
@@ -75,7 +78,7 @@ class RowReader:
 
     def receiver(self, now: datetime) -> Receiver:
         """Of the rows of one batch."""
-        return Receiver(FEEDBACK, self._sender, now, self._traceparent)
+        return Receiver(FEEDBACK, self._sender, now, self._seals, self._traceparent)
 
     def received(self, line: Line, body: dict[str, Any], receiver: Receiver) -> Received:
         """A mapped row as it is published. Raises RowError."""

@@ -29,6 +29,7 @@ from shared.codec import Outgoing
 from shared.crash import crash_point
 from shared.errors import CQMError, TransientError
 from shared.mapping import mapping_of
+from shared.sealing import Seals
 
 log = structlog.get_logger("cqm.imports")
 
@@ -58,6 +59,7 @@ class Worker:
     group: str
     lease: float
     days: float
+    seals: Seals
     holder: UUID = field(default_factory=uuid4)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -67,6 +69,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled. Raises TransientError when MongoDB is away."""
+        self.seals.key(b"")  # rows are sealed as they are read, in a thread that cannot wait for the keys
         await self.jobs.prepare()
         await self.files.prepare()
         swept = 0.0
@@ -81,7 +84,9 @@ class Worker:
             await self._idle()
 
     async def sweep(self) -> None:
-        """Removes what ended long ago, and what is left of uploads that died."""
+        """Removes what ended long ago, what is left of uploads that died, and files that nobody reads."""
+        for identity in await self.jobs.over(await self.files.identities()):
+            await self.files.delete(identity)
         for identity in await self.jobs.expired(self.days, UPLOAD_SECONDS):
             await self.files.delete(identity)
             await self.jobs.delete(identity)
@@ -110,6 +115,8 @@ class Worker:
         except Exception as error:  # the next job must not wait for a bug that this one has found
             log.critical("import_failed", job=str(job.id), exc_info=error)
             await self.jobs.finish(job.id, self.holder, "failed", "an error of CQM's own; it is in the log")
+        for identity in await self.jobs.over([job.id]):  # another replica may go on with it
+            await self.files.delete(identity)
 
     @asynccontextmanager
     async def _held(self, job: Job) -> AsyncIterator[None]:
@@ -150,7 +157,7 @@ class Worker:
     def _batches(self, job: Job, file: BinaryIO) -> Iterator[Batch]:
         mapping = mapping_of(job.mapping_yaml.encode(), f"{job.mapping}.yaml")
         table = open_table(file, job.layout, job.size)
-        return RowReader(table, mapping, sender_of(job), job.traceparent.encode()).batches(
+        return RowReader(table, mapping, sender_of(job), self.seals, job.traceparent.encode()).batches(
             job.mark, self.clock.now
         )
 

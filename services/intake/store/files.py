@@ -57,6 +57,11 @@ class FileStore:
             raise KeyError(f"chunk {number} of file {identity} is not there")
         return cast(bytes, found["data"])
 
+    async def identities(self) -> list[UUID]:
+        """Of all files that are kept whole."""
+        with driver_errors():
+            return [document["_id"] async for document in self._files.find({}, {"_id": 1})]
+
     async def delete(self, identity: UUID) -> None:
         with driver_errors():
             await self._files.delete_one({"_id": identity})

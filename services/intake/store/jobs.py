@@ -141,6 +141,12 @@ class JobStore:
             found = await self._jobs.find(query, {"_id": 1}).limit(100).to_list(None)
         return [document["_id"] for document in found]
 
+    async def over(self, identities: Sequence[UUID]) -> list[UUID]:
+        """Those of these jobs that have ended: nobody reads their files any more."""
+        query = {"_id": {"$in": list(identities)}, "finished_at": {"$exists": True}}
+        with driver_errors():
+            return [document["_id"] async for document in self._jobs.find(query, {"_id": 1})]
+
     async def delete(self, identity: UUID) -> None:
         """A job and its refused rows; its file goes first, so that none is left without a job."""
         with driver_errors():

@@ -14,15 +14,22 @@ from services.routing.store import CaseStore
 from shared.auth import Access, guarded
 from shared.clock import Clock
 from shared.policy_in_force import PolicyInForce
+from shared.sealing import Seals
 
 
 def routes(
-    store: CaseStore, actions: Actions, audit: Audit, policy: PolicyInForce, clock: Clock, access: Access
+    store: CaseStore,
+    actions: Actions,
+    audit: Audit,
+    policy: PolicyInForce,
+    clock: Clock,
+    access: Access,
+    seals: Seals,
 ) -> APIRouter:
     """All routes of the service, as docs/api.md lists them."""
     router = APIRouter(prefix="/v1")
-    router.include_router(case_routes(store, guarded(access, "cases:read")))
-    router.include_router(acting_routes(store, actions, guarded(access, "cases:write")))
+    router.include_router(case_routes(store, seals, guarded(access, "cases:read")))
+    router.include_router(acting_routes(store, actions, seals, guarded(access, "cases:write")))
     router.include_router(organisation_routes(store, policy, guarded(access, "people:read")))
     router.include_router(policy_routes(store, policy, clock, guarded(access, "policy:read")))
     writing = guarded(access, "cases:write")

@@ -21,6 +21,7 @@ from shared.auth import X_ACTOR
 from shared.http_body import BodyLimits, media_type, read_body
 from shared.principal import Principal
 from shared.problem import Fault, Problem
+from shared.sealing import Seals
 
 BODY = BodyLimits(("application/json",), bytes=200_000, seconds=10.0)
 _TAG = re.compile(r'(W/)?"([^"]*)"')
@@ -29,7 +30,7 @@ _BARE = re.compile("[0-9]+")
 _action: msgspec.json.Decoder[AnyAction] = msgspec.json.Decoder(AnyAction)
 
 
-def acting_routes(store: CaseStore, actions: Actions, guard: type[APIRoute]) -> APIRouter:
+def acting_routes(store: CaseStore, actions: Actions, seals: Seals, guard: type[APIRoute]) -> APIRouter:
     """The one call that changes a case."""
     router = APIRouter(route_class=guard)
 
@@ -52,7 +53,7 @@ def acting_routes(store: CaseStore, actions: Actions, guard: type[APIRoute]) -> 
         versions = None if if_match is None else versions_of(request.headers.getlist("if-match"))
         with _refusals(who):
             asked = Asked(action, who, versions, key, trace)
-            return case_answer(await actions.carry_out(file.case.id, asked), who)
+            return case_answer(await actions.carry_out(file.case.id, asked), who, seals)
 
     return router
 

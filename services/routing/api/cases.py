@@ -26,6 +26,7 @@ from shared.permission import narrowed, sees, visible_departments
 from shared.principal import Principal
 from shared.problem import Fault, Problem
 from shared.query import only
+from shared.sealing import Seals
 
 RELATED = 20
 Filter = Annotated[str | None, Query(max_length=200)]
@@ -35,10 +36,10 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
-def case_routes(store: CaseStore, guard: type[APIRoute]) -> APIRouter:
+def case_routes(store: CaseStore, seals: Seals, guard: type[APIRoute]) -> APIRouter:
     """GET /cases, /cases/{id}, /cases/{id}/timeline, /feedback/{id}."""
     router = APIRouter(route_class=guard)
-    _add_list(router, store)
+    _add_list(router, store, seals)
 
     @router.get("/cases/{identity}", tags=["cases"])
     async def get_case(identity: str, request: Request) -> Response:
@@ -48,7 +49,7 @@ def case_routes(store: CaseStore, guard: type[APIRoute]) -> APIRouter:
         file = await found(store, identity, who)
         related = await store.related(file.case, narrowed(who, None), RELATED)
         brief = {name: [shown_briefly(one) for one in files] for name, files in related.items()}
-        return case_answer(file, who, related=brief)
+        return case_answer(file, who, seals, related=brief)
 
     @router.get("/cases/{identity}/timeline", tags=["cases"])
     async def timeline(identity: str, request: Request) -> Response:
@@ -56,7 +57,7 @@ def case_routes(store: CaseStore, guard: type[APIRoute]) -> APIRouter:
         who: Principal = request.state.principal
         case = (await found(store, identity, who)).case
         entries = await store.history(case.id)
-        return answer({"items": shown_history(case, entries, who), "next": None})
+        return answer({"items": shown_history(case, entries, who, seals), "next": None})
 
     @router.get("/feedback/{feedback_id}", tags=["feedback"])
     async def get_feedback(feedback_id: UUID, request: Request) -> Response:
@@ -69,7 +70,7 @@ def case_routes(store: CaseStore, guard: type[APIRoute]) -> APIRouter:
     return router
 
 
-def _add_list(router: APIRouter, store: CaseStore) -> None:
+def _add_list(router: APIRouter, store: CaseStore, seals: Seals) -> None:
     @router.get("/cases", tags=["cases"], dependencies=[Depends(only(_PARAMETERS))])
     async def list_cases(
         request: Request,
@@ -107,7 +108,7 @@ def _add_list(router: APIRouter, store: CaseStore) -> None:
         after = place_of(cursor, sort) if cursor is not None else None
         files = await store.search(Wanted(fields, opened, sort, after), limit + 1)
         following = cursor_after(files[limit - 1].case, sort) if len(files) > limit else None
-        return answer({"items": [shown(file, who) for file in files[:limit]], "next": following})
+        return answer({"items": [shown(file, who, seals) for file in files[:limit]], "next": following})
 
 
 async def _may_know(who: Principal, outcome: Outcome, store: CaseStore) -> bool:

@@ -11,18 +11,19 @@ from services.routing.domain.case_file import CaseFile, Entry
 from services.routing.domain.hiding import shown_customer, struck
 from services.routing.domain.permission import Forbidden, allowed_actions
 from services.routing.store import CaseStore
-from shared.events import Case
+from shared.events import Case, Change
 from shared.permission import sees, sees_personal
 from shared.principal import Principal
 from shared.problem import Fault, Problem, pointer
+from shared.sealing import Seals
 
 json = msgspec.json.Encoder()
 T = TypeVar("T")
 
 
-def shown(file: CaseFile, who: Principal) -> dict[str, Any]:
-    """A case as the API answers it to the caller."""
-    case = file.case
+def shown(file: CaseFile, who: Principal, seals: Seals) -> dict[str, Any]:
+    """A case as the API answers it to the caller; `erased`: what its customer said can be read no more."""
+    case = seals.opened_case(file.case)
     view: dict[str, Any] = {
         name: getattr(case, name)
         for name in (
@@ -41,24 +42,25 @@ def shown(file: CaseFile, who: Principal) -> dict[str, Any]:
         view |= {name: struck(view[name], case.customer) for name in ("subject", "decision")}
     view["customer"] = shown_customer(case.customer, personal=personal)
     view["allowed_actions"] = allowed_actions(who, case)
+    view["erased"] = bool(case.sealed)
     return view
 
 
-def shown_history(case: Case, entries: list[Entry], who: Principal) -> list[dict[str, Any]]:
+def shown_history(case: Case, entries: list[Entry], who: Principal, seals: Seals) -> list[dict[str, Any]]:
     """The lines of a case's timeline, as the caller sees them."""
-    lines = [_line(seq, entry) for seq, entry in enumerate(entries, 1)]
+    case = seals.opened_case(case)
+    lines = [_line(seq, entry, seals.opened_change(entry.change)) for seq, entry in enumerate(entries, 1)]
     if sees_personal(who, case.department):
         return lines
     return [line | {name: struck(line[name], case.customer) for name in ("reason", "data")} for line in lines]
 
 
-def _line(seq: int, entry: Entry) -> dict[str, Any]:
-    change = entry.change
+def _line(seq: int, entry: Entry, change: Change) -> dict[str, Any]:
     return {
         "seq": seq, "version": entry.version, "at": change.at, "actor": change.actor, "type": change.type,
         "from": change.from_status or None, "to": change.to_status or None, "reason": change.reason,
         "data": change.data | ({"feedback_id": change.feedback_id} if change.feedback_id else {}),
-        "hash": entry.hash,
+        "hash": entry.hash, "erased": bool(change.sealed),
     }  # fmt: skip
 
 
@@ -80,9 +82,9 @@ def forbidden(error: Forbidden) -> Problem:
     return Problem(403, str(error), roles=error.roles, allowed_actions=error.allowed)
 
 
-def case_answer(file: CaseFile, who: Principal, **beside: Any) -> Response:
+def case_answer(file: CaseFile, who: Principal, seals: Seals, **beside: Any) -> Response:
     """A case, with its version as ETag; `beside` stands in it, too."""
-    return answer(shown(file, who) | beside, headers={"ETag": f'"{file.case.version}"'})
+    return answer(shown(file, who, seals) | beside, headers={"ETag": f'"{file.case.version}"'})
 
 
 def shown_briefly(file: CaseFile) -> dict[str, Any]:

@@ -5,7 +5,7 @@ once where their department's desk is here (docs/adr/0015-owners-at-once-where-t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -17,7 +17,7 @@ from services.routing.domain.pool import Seat
 from services.routing.domain.roster import Absence, roster
 from services.routing.domain.turn import Turn, take
 from shared.errors import ConflictError
-from shared.events import AssignmentReason, FeedbackReceived
+from shared.events import AssignmentReason, Case, FeedbackReceived
 from shared.handler import Batch, Cause, Decision, Emit, Received, Refusal
 from shared.policy import Policy
 
@@ -31,10 +31,11 @@ class Desk(NamedTuple):
 
 class Known(NamedTuple):
     """What is stored about a batch of feedback: earlier outcomes, cases that could be joined, and desks by
-    department."""
+    department. `seal`: how a new case keeps what its customer said."""
 
     outcomes: dict[UUID, Outcome]
     cases: list[CaseFile]
+    seal: Callable[[Case], Case]
     desks: Mapping[str, Desk] = {}
 
 
@@ -64,7 +65,7 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
             assessed = assess(feedback, policy)
         outcome = Outcome(feedback.id, "recorded", feedback.fingerprint)
         if assessed.work is not None:
-            before, step = _place(feedback, assessed.work, cases, policy, batch.now)
+            before, step = _place(feedback, assessed.work, cases, known.seal, policy, batch.now)
             cases.put(step.file)
             case_id = step.entry.case_id
             outcome = Outcome(feedback.id, "joined" if before else "case", feedback.fingerprint, case_id)
@@ -78,7 +79,12 @@ def decide_feedback(batch: Batch[FeedbackReceived], known: Known, policy: Policy
 
 
 def _place(
-    feedback: FeedbackReceived, work: Work, cases: KnownCases, policy: Policy, now: datetime
+    feedback: FeedbackReceived,
+    work: Work,
+    cases: KnownCases,
+    seal: Callable[[Case], Case],
+    policy: Policy,
+    now: datetime,
 ) -> tuple[CaseFile | None, Step]:
     """The case that it joins as it was, or None, and the case with it."""
     ended = None
@@ -88,7 +94,7 @@ def _place(
             file = ended if cases.may_come_back(ended, feedback) else None
         if file is not None:
             return file, join(file, feedback, work, policy, now)
-    return None, open_case(feedback, work, policy, now, after=ended)
+    return None, open_case(feedback, work, seal, policy, now, after=ended)
 
 
 def _due(before: CaseFile | None, after: CaseFile) -> AssignmentReason | None:

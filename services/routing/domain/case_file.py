@@ -122,6 +122,15 @@ def entry_hash(case_id: UUID, version: int, change: Change, policy_version: str,
     return hashlib.sha256(content).hexdigest()
 
 
+def sealed_step(before: CaseFile, step: Step, sealed: bytes) -> Step:
+    """The step with what somebody wrote in `sealed` alone: its text and its reason."""
+    change = step.entry.change
+    data = {name: value for name, value in change.data.items() if name != "text"}
+    change = structs.replace(change, reason="", data=data, sealed=sealed)
+    books = structs.replace(step.file.books, head=before.books.head)
+    return _entered(step.file.case, books, {}, change)
+
+
 def tell(step: Step, cause: Cause, earlier: tuple[Change, ...] = ()) -> Emit:
     """The step as an outgoing event, keyed by its case. `earlier`: changes of the versions right before it
     that no other event tells."""

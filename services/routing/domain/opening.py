@@ -50,11 +50,17 @@ def assess(feedback: FeedbackReceived, policy: Policy) -> Assessment:
 
 
 def open_case(
-    feedback: FeedbackReceived, work: Work, policy: Policy, now: datetime, after: CaseFile | None = None
+    feedback: FeedbackReceived,
+    work: Work,
+    seal: Callable[[Case], Case],
+    policy: Policy,
+    now: datetime,
+    after: CaseFile | None = None,
 ) -> Step:
     """Version 1 of the case that a feedback opens: department, priority, accountable, and why.
 
-    `after`: a case about the same matter that ended too long ago to be reopened; the two are linked.
+    `seal`: how it keeps what its customer said. `after`: a case about the same matter that ended too long ago
+    to be reopened; the two are linked.
     """
     reading, judgement = work
     reason = wording.reason(reading, judgement, wording.reader_of(feedback.language))
@@ -95,7 +101,7 @@ def open_case(
         type="opened", actor=ROUTING, at=now, reason=reason, to_status="new",
         feedback_id=feedback.id, data=wording.details(reading, judgement),
     )  # fmt: skip
-    return begin(case, change, raised=len(judgement.raised))
+    return begin(seal(case), change, raised=len(judgement.raised))
 
 
 def join(file: CaseFile, feedback: FeedbackReceived, work: Work, policy: Policy, now: datetime) -> Step:

@@ -15,7 +15,7 @@ from services.routing.domain.case_file import Books, CaseFile, Entry
 from shared.events import Case, Change
 from shared.mongo import Document
 
-BSON_TYPES = (datetime, UUID)
+BSON_TYPES = (datetime, UUID, bytes)
 _said = msgspec.json.Decoder(tuple[UUID, int, Change, str, str])
 T = TypeVar("T", bound=Struct)
 
