@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from services.analytics.domain.feedback import FeedbackFact, Said
-from services.analytics.domain.rows import DAY, Measure, seconds_since_epoch
-from services.analytics.domain.tallies import EVERYTHING, FEEDBACK_FACTS, TALLIES, Tally
+from services.analytics.domain.rows import DAY, EPOCH, Measure, seconds_since_epoch
+from services.analytics.domain.tallies import FEEDBACK_FACTS, TALLIES, Tally
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.documents import document
 from services.analytics.store.packed import WEIGHT, Table
@@ -29,15 +28,22 @@ OTHERS = 8
 OTHER_TALLIES = 10
 """A feedback in so many is counted in each of the others."""
 AT_ONCE = 5000
+_COUNTERS = TALLIES["feedback"].counters
 
 
-async def fill(database: Database, compactor: Compactor, facts: int) -> tuple[float, int]:
-    """Day by day, so that few segments wait; the seconds that compaction took, and the lines."""
-    random, spent, lines = np.random.default_rng(7), 0.0, 0
+async def fill(database: Database, compactor: Compactor, facts: int, records: int) -> tuple[float, int]:
+    """Day by day, so that few segments wait; the seconds that compaction took, and the lines.
+
+    The first `records` lines of feedback have the facts that they count, too.
+    """
+    random, spent, lines, ids = np.random.default_rng(7), 0.0, 0, itertools.count()
     for day in range(DAYS):
         for name, tally in TALLIES.items():
             count = max(1, facts // DAYS // (1 if name == "feedback" else OTHER_TALLIES))
-            await database.segments.insert_many(_segments(tally, day, count, random))
+            tables = list(_tables(tally, day, count, random))
+            await database.segments.insert_many([_segment(tally, day, *one) for one in enumerate(tables)])
+            if name == "feedback":
+                await _store(database, tables, itertools.islice(ids, max(0, records - day * count)))
             lines += count
         began = time.perf_counter()
         while await compactor.compact():
@@ -48,15 +54,16 @@ async def fill(database: Database, compactor: Compactor, facts: int) -> tuple[fl
 
 async def newest(lines: int) -> AsyncIterator[Document]:
     """Segments of feedback of the last day, without end."""
-    random = np.random.default_rng(8)
-    some = list(_segments(TALLIES["feedback"], DAYS - 1, lines * 20, random, lines))
+    random, tally, day = np.random.default_rng(8), TALLIES["feedback"], DAYS - 1
+    tables = enumerate(_tables(tally, day, lines * 20, random, lines))
+    some = [_segment(tally, day, *one) for one in tables]
     for number in itertools.count():
         yield some[number % len(some)] | {"_id": f"newest/{number:012}"}
 
 
-def _segments(
+def _tables(
     tally: Tally, day: int, count: int, random: np.random.Generator, size_at_once: int = SEGMENT
-) -> Iterator[Document]:
+) -> Iterator[Table]:
     begin = seconds_since_epoch(BEGIN) + day * DAY
     for first in range(0, count, size_at_once):
         size = min(size_at_once, count - first)
@@ -65,23 +72,44 @@ def _segments(
         bins = {name: random.integers(0, 700, size) for name in tally.spans}
         counters |= {name: (1.02 ** bins[name]).astype(np.int64) for name in tally.spans}
         counters["n"] = counters[WEIGHT] = np.ones(size, np.int64)
-        table = Table(begin + random.integers(0, DAY, size), codes, counters, bins)
-        words = {d: [f"{d} {n}" for n in range(VALUES.get(d, OTHERS))] for d in tally.dimensions}
-        yield {"_id": f"{tally.name}/{day:03}/{first:09}", "t": {tally.name: table.pack() | {"k": words}}}
+        yield Table(begin + random.integers(0, DAY, size), codes, counters, bins)
 
 
-async def store(database: Database, records: int) -> None:
-    """Feedback facts, evenly over the days."""
-    random = np.random.default_rng(9)
-    for first in range(0, records, AT_ONCE):
-        some = [_fact(n, records, random) for n in range(first, min(records, first + AT_ONCE))]
-        await database[FEEDBACK_FACTS].insert_many(some, ordered=False)
+def _segment(tally: Tally, day: int, number: int, table: Table) -> Document:
+    """With the words that occur, as a batch has them."""
+    words, codes = {}, {}
+    for name, column in table.codes.items():
+        used, codes[name] = np.unique(column, return_inverse=True)
+        words[name] = [_word(name, code) for code in used.tolist()]
+    packed = Table(table.at, codes, table.counters, table.bins).pack()
+    return {"_id": f"{tally.name}/{day:03}/{number:06}", "t": {tally.name: packed | {"k": words}}}
 
 
-def _fact(number: int, records: int, random: Any) -> Document:
-    at = BEGIN + timedelta(seconds=number * DAYS * DAY // records)
-    drawn = random.integers(0, 10_000, len(EVERYTHING)).tolist()
-    labels = {d: f"{d} {n % VALUES.get(d, OTHERS)}" for d, n in zip(EVERYTHING, drawn, strict=True)}
-    said = Said(at=at, received_at=at, fingerprint=f"{number:016x}", labels=labels, customer_id=f"C{number}")
-    measure = Measure("feedback", at, {"n": 1, "complaints": 1})
-    return document(FeedbackFact(id=UUID(int=number), said=said, d=labels, m=(measure,)), Seals())
+async def _store(database: Database, tables: Iterable[Table], ids: Iterator[int]) -> None:
+    """The facts that the lines count, as far as there are ids."""
+    for table in tables:
+        for first in range(0, len(table), AT_ONCE):
+            if some := list(_facts(table.take(slice(first, first + AT_ONCE)), ids)):
+                await database[FEEDBACK_FACTS].insert_many(some, ordered=False)
+
+
+def _facts(table: Table, ids: Iterator[int]) -> Iterator[Document]:
+    codes = zip(*(column.tolist() for column in table.codes.values()), strict=True)
+    counts = zip(*(table.counters[name].tolist() for name in _COUNTERS), strict=True)
+    handling = zip(table.counters["handling"].tolist(), table.bins["handling"].tolist(), strict=True)
+    lines = zip(
+        table.at.tolist(), codes, counts, handling, ids, strict=False
+    )  # ids last: each that is taken is used
+    for second, line, counted, span, number in lines:
+        at = EPOCH + timedelta(seconds=second)
+        labels = {name: _word(name, code) for name, code in zip(table.codes, line, strict=True)}
+        said = Said(
+            at=at, received_at=at, fingerprint=f"{number:016x}", labels=labels, customer_id=f"C{number}"
+        )
+        counters = {name: n for name, n in zip(_COUNTERS, counted, strict=True) if n}
+        measure = Measure("feedback", at, counters, {"handling": span})
+        yield document(FeedbackFact(id=UUID(int=number), said=said, d=labels, m=(measure,)), Seals())
+
+
+def _word(dimension: str, code: int) -> str:
+    return f"{dimension} {code}"

@@ -1,10 +1,11 @@
 """`python -m tests.bench.queries --facts 10000000`: how long figures take, per KPI, dimension and pair.
 
 The counted lines are made directly, as the segments that batches would have written, in a MongoDB of its
-own, and compacted by the service's own compactor; of the facts behind them, `--records` are stored for
-drill-down. With `--folder` the filled database is kept there, and is found there the next time. Measured is
-what the API calls, over 90 days: FigureStore.counted, and a first page of records. With `--events` so many
-events a second come in meanwhile, as segments that are compacted, in this process.
+own, and compacted by the service's own compactor; of the facts behind them, the first `--records` are stored
+for drill-down, as close to each other as all would be. With `--folder` the filled database is kept there, and
+is found there the next time. Measured is what the API calls, over 90 days: FigureStore.counted, and a first
+page of records. With `--events` so many events a second come in meanwhile, as segments that are compacted, in
+this process.
 """
 
 import asyncio
@@ -77,9 +78,8 @@ async def _measure(
 async def _fill(console: Console, database: Database, compactor: Compactor, facts: int, records: int) -> None:
     if await database.days.estimated_document_count():
         raise RuntimeError("the folder holds what an interrupted run has left; name an empty one")
-    seconds, lines = await many_facts.fill(database, compactor, facts)
+    seconds, lines = await many_facts.fill(database, compactor, facts, records)
     console.print(f"{lines:,} lines compacted: {seconds * 1e6 / lines:.1f} us per line")
-    await many_facts.store(database, records)
 
 
 @asynccontextmanager
@@ -139,6 +139,7 @@ async def _ask(console: Console, database: Database, draws: int, how: str) -> No
         {},
         {"department": ("department 1",)},
         {"owner": ("owner 1",)},
+        {"product_batch": ("product_batch 1",)},
         {"channel": ("channel 1",), "kind": ("kind 1",)},
     ):
         asked = _question("feedback_volume", (), where=where)

@@ -6,7 +6,7 @@ document to another, and a sum over two moments would be off.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,10 +17,10 @@ from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import SLOT, Counted, Question, Source
 from services.analytics.domain.rows import DAY, EPOCH, seconds_since_epoch
 from services.analytics.domain.tallies import CASE_FACTS, TALLIES
-from services.analytics.store import weeks
+from services.analytics.store import waiting, weeks
 from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
-from services.analytics.store.packed import WEIGHT, unpack, unpack_all, unpack_numbers
+from services.analytics.store.packed import WEIGHT, fields, unpack, unpack_all, unpack_numbers
 from services.analytics.store.places import (
     FIRST_DAY,
     WEEK,
@@ -72,8 +72,8 @@ class FigureStore:
             for order in (1, -1):
                 found = self._database.days.find(span, {"_id": 1}, session=session).sort("_id", order)
                 days += [day_of_key(one["_id"]) async for one in found.limit(1)]
-            async for segment in self._segments(tally, {"t"}, session):
-                at = unpack_numbers(segment["t"][tally]["t"]) // DAY
+            async for share in waiting.shares(self._database, tally, ["t"], session):
+                at = unpack_numbers(share["t"]) // DAY
                 days += [int(at.min()), int(at.max())]
         if not days:
             return None
@@ -127,13 +127,13 @@ class FigureStore:
         collection, form = kept
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
         moments = form != "v"  # there all are the begin, and of a million lines a seventh of what is read
-        fields = _fields(f"{form}.l", by, counters, moments=moments)
+        shown = fields(f"{form}.l", by, counters, moments=moments)
         for name in bins:
-            fields |= _fields(f"{form}.s.{name}", by, ("n",), moments=moments) | {f"{form}.s.{name}.b": 1}
+            shown |= fields(f"{form}.s.{name}", by, ("n",), moments=moments) | {f"{form}.s.{name}.b": 1}
         found: list[Document] = []
         for first, last in days:  # asked for several spans at once, MongoDB would scan a clustered collection
             query = {"_id": day_ids(source.tally, by, first, last)}
-            found += await self._database[collection].find(query, fields, session=session).to_list(None)
+            found += await self._database[collection].find(query, shown, session=session).to_list(None)
         if not found:
             return
         documents = [(one[form], day_of_key(one["_id"]) * DAY) for one in found]
@@ -161,8 +161,8 @@ class FigureStore:
                 if total > self.facts_per_answer:
                     raise TooManyFacts
             by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
-            fields = _fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
-            async for one in self._database.chunks.find(span, fields, session=session):
+            shown = fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
+            async for one in self._database.chunks.find(span, shown, session=session):
                 day = int(one["_id"].split("/")[1]) - int(day_key(0))
                 gathering.add_lines(unpack(one, day * DAY, by, (*counters, WEIGHT), bins), source)
 
@@ -171,19 +171,11 @@ class FigureStore:
     ) -> None:
         """The lines that are not compacted yet."""
         by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
-        wanted = {"n", "t", *(f"d.{name}" for name in by), *(f"k.{name}" for name in by)}
-        wanted |= {f"c.{name}" for name in (*counters, WEIGHT)} | {f"b.{name}" for name in bins}
-        segments = self._segments(source.tally, wanted, session)
-        shares = [segment["t"][source.tally] async for segment in segments]
+        wanted = fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
+        wanted |= {f"k.{name}": 1 for name in by}
+        shares = [one async for one in waiting.shares(self._database, source.tally, wanted, session)]
         if shares:
             gathering.add_lines(unpack_shares(shares, by, (*counters, WEIGHT), bins, words), source)
-
-    async def _segments(self, tally: str, fields: set[str], session: Session) -> AsyncIterator[Document]:
-        """Segments that have a share of the tally, with those fields of it."""
-        shown = {f"t.{tally}.{name}": 1 for name in fields}
-        async for segment in self._database.segments.find({"_id": {"$gt": ""}}, shown, session=session):
-            if tally in segment.get("t", ()):
-                yield segment
 
     def snapshot(self) -> AbstractAsyncContextManager[Session]:
         """A session in which everything is read as of one moment."""
@@ -273,10 +265,3 @@ def _span(question: Question, source: Source) -> list[str]:
     """The span whose percentile is asked for, when the source has it."""
     tally, _, name = question.span.partition(".")
     return [name] if question.rank and tally == source.name and name in TALLIES[source.tally].spans else []
-
-
-def _fields(prefix: str, by: Sequence[str], counters: Sequence[str], *, moments: bool = True) -> Document:
-    start = f"{prefix}." if prefix else ""
-    names = ["n", *(f"d.{name}" for name in by), *(f"c.{name}" for name in counters)]
-    names += ["t"] if moments else []
-    return {f"{start}{name}": 1 for name in names}

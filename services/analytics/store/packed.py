@@ -83,6 +83,13 @@ class Table:
         return packed
 
 
+def fields(prefix: str, codes: Sequence[str], counters: Sequence[str], *, moments: bool = True) -> Packed:
+    """The wanted columns of a packed table that stands at `prefix`, as a projection of MongoDB."""
+    names = ["n", *(f"d.{name}" for name in codes), *(f"c.{name}" for name in counters)]
+    names += ["t"] if moments else []
+    return {f"{prefix}.{name}" if prefix else name: 1 for name in names}
+
+
 NO_BIN = -2
 """The bin of a line that has no such span; -1 is the bin of no time at all."""
 
