@@ -36,8 +36,8 @@ def test_it_is_the_first_bin_up_to_which_so_many_lie(
         expected[cell] = each[-(-len(each) * share // 100) - 1]
     with pytest.MonkeyPatch.context() as limits:
         limits.setattr(gathering, "_MOST_SUMS", at_once)
-        assert ranked(bins_of(lines, 4), 4, share) == expected
+        assert ranked([bins_of(lines, 4)], 4, share) == expected
 
 
 def test_what_was_taken_back_has_no_percentile() -> None:
-    assert ranked(bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)], 1), 1, 50) == {(1, 0): 3, ALL: 3}
+    assert ranked([bins_of([(0, 0, 5, 2), (0, 0, 5, -2), (1, 0, 3, 1)], 1)], 1, 50) == {(1, 0): 3, ALL: 3}

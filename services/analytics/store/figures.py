@@ -6,7 +6,7 @@ document to another, and a sum over two moments would be off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from services.analytics.domain.tallies import CASE_FACTS, TALLIES
 from services.analytics.store import waiting, weeks
 from services.analytics.store.documents import fact_of
 from services.analytics.store.gathering import Gathering
-from services.analytics.store.packed import WEIGHT, fields, unpack, unpack_all, unpack_numbers
+from services.analytics.store.packed import WEIGHT, Packed, fields, unpack, unpack_all, unpack_numbers
 from services.analytics.store.places import (
     FIRST_DAY,
     WEEK,
@@ -36,6 +36,7 @@ from shared.mongo import Database, Document, Session, driver_errors
 
 FEWEST_WEEKS = 3
 """In a row that are read instead of their days: each row is a question of its own."""
+LINES_AT_ONCE = 30_000
 
 
 class TooManyFacts(Exception):
@@ -137,11 +138,13 @@ class FigureStore:
         if not found:
             return
         documents = [(one[form], day_of_key(one["_id"]) * DAY) for one in found]
-        lines = unpack_all([(one["l"], begin) for one, begin in documents], by, counters, ())
-        gathering.add_sums(lines, source)
+        sums = [(one["l"], begin) for one, begin in documents]
+        for some in _some_at_a_time(sums):
+            gathering.add_sums(unpack_all(some, by, counters, ()), source)
         for name in bins:
             spans = [(one["s"][name], begin) for one, begin in documents]
-            gathering.add_bins(unpack_all(spans, by, ("n",), ("bin",)), source)
+            for some in _some_at_a_time(spans):
+                gathering.add_bins(unpack_all(some, by, ("n",), ("bin",)), source)
 
     async def _lines(
         self,
@@ -180,6 +183,20 @@ class FigureStore:
     def snapshot(self) -> AbstractAsyncContextManager[Session]:
         """A session in which everything is read as of one moment."""
         return snapshot(self._database)
+
+
+def _some_at_a_time(tables: Sequence[tuple[Packed, int]]) -> Iterator[list[tuple[Packed, int]]]:
+    """Short tables together, for each costs a little; long ones apart, for a column of a million numbers is
+    fetched from main memory, and from the kernel, again and again."""
+    some, lines = list[tuple[Packed, int]](), 0
+    for table in tables:
+        some.append(table)
+        lines += table[0]["n"]
+        if lines >= LINES_AT_ONCE:
+            yield some
+            some, lines = [], 0
+    if some:
+        yield some
 
 
 def planned(question: Question, *, by_weeks: bool = True) -> Plan:

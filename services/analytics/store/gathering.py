@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
 
 from services.analytics.domain.figures import Counted, Key, Question, Source
 from services.analytics.domain.rows import seconds_since_epoch
-from services.analytics.store.packed import NO_BIN, WEIGHT, Numbers, Table, summed
+from services.analytics.store.packed import NO_BIN, WEIGHT, Numbers, Table
 from services.analytics.store.words import NewWords
 
 _MOST_SUMS = 4_000_000
@@ -35,6 +35,8 @@ class Gathering:
         self._borders = np.array(question.borders, np.int64)
         self._end = seconds_since_epoch(question.end)
         self._places: dict[Key, int] = {}
+        self._known: dict[str, Numbers] = {}
+        """By part: the place of each code of the one dimension that is asked by, -1 where it has none yet."""
         self._sums: dict[str, Numbers] = {}
         """By counter: a row for each place that has been counted, a column for each period."""
         self._bins: list[Bins] = []
@@ -44,26 +46,17 @@ class Gathering:
         table = self._asked_for(table)
         if not len(table):
             return
-        keys, line_key = self._keys(table, source)
-        periods = len(self._borders)
-        cell = line_key * periods + self._period(table)
+        cell = self._cells(table, source)
         for name, column in table.counters.items():
             if name != WEIGHT:
-                sums = summed(column, cell, len(keys) * periods).reshape(len(keys), periods)
-                mine = self._sums_of(f"{source.name}.{name}")
-                mine[keys] += sums
-                self._sums[f"{source.name}.{name}"] = mine
+                np.add.at(self._sums_of(f"{source.name}.{name}").reshape(-1), cell, column)
 
     def add_bins(self, table: Table, source: Source) -> None:
         """Add bins of the span: `bins["bin"]`, and how many in `counters["n"]`."""
         table = self._asked_for(table)
         if not len(table):
             return
-        keys, line_key = self._keys(table, source)
-        cell = (np.array(keys, np.int64) * len(self._borders))[line_key]
-        if len(self._borders) > 1:
-            cell += self._period(table)
-        self._bins.append(Bins(cell, table.bins["bin"], table.counters["n"]))
+        self._bins.append(Bins(self._cells(table, source), table.bins["bin"], table.counters["n"]))
 
     def add_lines(self, table: Table, source: Source) -> None:
         """Add lines, with the bins of their span where one is asked for."""
@@ -84,9 +77,12 @@ class Gathering:
     def _sums_of(self, name: str) -> Numbers:
         """With a row for each place that there is by now."""
         sums = self._sums.get(name)
-        if sums is None:
-            return np.zeros((len(self._places), len(self._borders)), np.int64)
-        return np.pad(sums, ((0, len(self._places) - len(sums)), (0, 0)))
+        if sums is None or len(sums) < len(self._places):
+            grown = np.zeros((len(self._places), len(self._borders)), np.int64)
+            if sums is not None:
+                grown[: len(sums)] = sums
+            self._sums[name] = sums = grown
+        return sums
 
     def _asked_for(self, table: Table) -> Table:
         if not len(table):
@@ -99,25 +95,42 @@ class Gathering:
                 chosen &= np.isin(table.codes[dimension], self._words.coded(dimension, values))
         return table if chosen.all() else table.take(chosen)
 
-    def _period(self, table: Table) -> Numbers:
+    def _cells(self, table: Table, source: Source) -> Numbers:
+        """For each line the place of its key, times the periods, and its period."""
+        places = self._places_of(table, source)
         if len(self._borders) == 1:
-            return np.zeros(len(table), np.int64)
-        return np.searchsorted(self._borders, table.at, side="right") - 1
+            return places
+        return places * len(self._borders) + np.searchsorted(self._borders, table.at, side="right") - 1
 
-    def _keys(self, table: Table, source: Source) -> tuple[list[int], Numbers]:
-        """The places of the keys that occur, and for each line which of them it has."""
+    def _places_of(self, table: Table, source: Source) -> Numbers:
+        """For each line the place of its key."""
         by = [name for name in self._question.by if name != self._question.kpi.part]
         if not by:
-            return self._placed([], source, 1), np.zeros(len(table), np.int64)
-        first, second = table.codes[by[0]], table.codes[by[-1]]
+            return np.full(len(table), self._placed([], source, 1)[0], np.int64)
+        if len(by) == 1:
+            return self._places_of_codes(by[0], table.codes[by[0]], source)
+        first, second = (table.codes[name] for name in by)
         wide = int(second.max()) + 1
-        found, line_key = _numbered(first * wide + second if len(by) == 2 else first)
-        codes = [found // wide, found % wide] if len(by) == 2 else [found]
-        words = {name: self._words.words(name) for name in by}
+        found, number = _numbered(first * wide + second)
         spoken = [
-            map(words[name].__getitem__, column.tolist()) for name, column in zip(by, codes, strict=True)
+            self._spoken(name, codes) for name, codes in zip(by, (found // wide, found % wide), strict=True)
         ]
-        return self._placed(spoken, source, len(found)), line_key
+        return np.array(self._placed(spoken, source, len(found)), np.int64)[number]
+
+    def _places_of_codes(self, dimension: str, codes: Numbers, source: Source) -> Numbers:
+        """The same by one dimension: a code that has occurred is not looked up again."""
+        known, most = self._known.get(source.part, np.empty(0, np.int64)), int(codes.max()) + 1
+        if len(known) < most:
+            known = self._known[source.part] = np.pad(known, (0, most - len(known)), constant_values=-1)
+        places = known[codes]
+        if places.min() < 0:
+            new = np.unique(codes[places < 0])
+            known[new] = self._placed([self._spoken(dimension, new)], source, len(new))
+            places = known[codes]
+        return places
+
+    def _spoken(self, dimension: str, codes: Numbers) -> Iterable[str]:
+        return map(self._words.words(dimension).__getitem__, codes.tolist())
 
     def _placed(self, spoken: Sequence[Iterable[str]], source: Source, keys: int) -> list[int]:
         """The places of so many keys: of each a word by dimension, with the source's part where the question
@@ -131,10 +144,7 @@ class Gathering:
 
     def _percentiles(self) -> dict[tuple[int, int], int]:
         """Nearest rank per key and period, and of all: where at least `share` % do not exceed."""
-        every = self._bins[0]
-        if len(self._bins) > 1:
-            every = Bins(*(np.concatenate(column) for column in zip(*self._bins, strict=True)))
-        return ranked(every, len(self._borders), self._question.rank)
+        return ranked(self._bins, len(self._borders), self._question.rank)
 
 
 def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
@@ -151,27 +161,21 @@ def _numbered(codes: Numbers) -> tuple[Numbers, Numbers]:
     return found, place[codes]
 
 
-def ranked(lines: Bins, periods: int, share: int) -> dict[tuple[int, int], int]:
+def ranked(tables: Sequence[Bins], periods: int, share: int) -> dict[tuple[int, int], int]:
     """For each key and period that counts anything, and for ALL: the first bin up to which at least `share` %
-    lie. Keys are numbered from 0."""
-    cell = lines.cell
-    cells = int(cell.max()) + 1
-    low = int(lines.bin.min())
-    wide = int(lines.bin.max()) - low + 1
-    at_once = max(1, _MOST_SUMS // wide)
-    bins, n, cuts = lines.bin - low, lines.n, [0, len(cell)]
-    if cells > at_once:
-        order = np.argsort(cell, kind="stable")
-        cell, bins, n = cell[order], bins[order], n[order]
-        cuts = np.searchsorted(cell, range(0, cells + at_once, at_once)).tolist()
+    lie; of the lines of at least one table. Keys are numbered from 0."""
+    cells = max(int(table.cell.max()) for table in tables) + 1
+    low = min(int(table.bin.min()) for table in tables)
+    wide = max(int(table.bin.max()) for table in tables) - low + 1
     found: dict[tuple[int, int], int] = {}
     whole = np.zeros((1, wide), np.int64)
-    for first, begin, end in zip(range(0, cells, at_once), cuts[:-1], cuts[1:], strict=True):
-        rows = min(at_once, cells - first)
-        place = (cell[begin:end] - first) * wide + bins[begin:end]
-        counts = summed(n[begin:end], place, rows * wide).reshape(rows, wide)
-        whole += counts.sum(axis=0)
-        some, reached = _reached(counts, share)
+    for first, rows, lines in _some_at_a_time(tables, cells, max(1, _MOST_SUMS // wide)):
+        counts = np.zeros(rows * wide, np.int64)
+        for table in lines:
+            np.add.at(counts, (table.cell - first) * wide + (table.bin - low), table.n)
+        by_cell = counts.reshape(rows, wide)
+        whole += by_cell.sum(axis=0)
+        some, reached = _reached(by_cell, share)
         names = zip(((some + first) // periods).tolist(), ((some + first) % periods).tolist(), strict=True)
         found.update(zip(names, (reached + low).tolist(), strict=True))
     for reached in _reached(whole, share)[1].tolist():
@@ -179,9 +183,25 @@ def ranked(lines: Bins, periods: int, share: int) -> dict[tuple[int, int], int]:
     return found
 
 
+def _some_at_a_time(
+    tables: Sequence[Bins], cells: int, at_once: int
+) -> Iterator[tuple[int, int, Sequence[Bins]]]:
+    """So many cells at once: the first of them, how many, and their lines."""
+    if cells <= at_once:
+        yield 0, cells, tables
+        return
+    cell, bins, n = (np.concatenate(column) for column in zip(*tables, strict=True))
+    order = np.argsort(cell, kind="stable")
+    lines = Bins(cell[order], bins[order], n[order])
+    cuts = np.searchsorted(lines.cell, range(0, cells + at_once, at_once)).tolist()
+    for first, (begin, end) in zip(range(0, cells, at_once), pairwise(cuts), strict=True):
+        yield first, min(at_once, cells - first), [Bins(*(column[begin:end] for column in lines))]
+
+
 def _reached(counts: Numbers, share: int) -> tuple[Numbers, Numbers]:
     """The rows of a table of counts by bin that count anything, and of each the bin that `share` % reach."""
     gone = counts.cumsum(axis=1)
-    some = np.flatnonzero(gone[:, -1] > 0)
-    ranks = -(-gone[some, -1] * share // 100)
-    return some, (gone[some] >= ranks[:, None]).argmax(axis=1)
+    total = gone[:, -1]
+    some = np.flatnonzero(total > 0)
+    ranks = -(-total * share // 100)
+    return some, (gone >= ranks[:, None]).argmax(axis=1)[some]
