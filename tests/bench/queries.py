@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Shown
 
+from services.analytics.api.records import READ_PER_RECORD
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.figures import Question
 from services.analytics.domain.periods import starts
@@ -37,7 +38,7 @@ from tests.bench import many_facts
 from tests.bench.alone import on_its_own_mongod
 
 PAGE = 100
-"""Records of a first page; the service reads twice as many at once (api/records.py)."""
+"""Records of a first page."""
 LINES_A_SEGMENT = 500
 
 
@@ -162,7 +163,7 @@ def _question(
 
 async def _first_page(evidence: EvidenceStore, question: Question) -> int:
     found = 0
-    async for some in evidence.records(question, None, 2 * PAGE):
+    async for some in evidence.records(question, None, READ_PER_RECORD * PAGE):
         found += len(some)
         if found > PAGE:
             break

@@ -10,6 +10,7 @@ has read too little, and starts again. That there is one compactor at a time (a 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class Compactor:
                 while await self.compact():
                     await self._holds_lease()
                 self._rests_until = time() + RESTS * (time() - began)
+                await asyncio.to_thread(_give_back)
 
     async def compact(self) -> int:
         """Compact what there is, up to a transaction's worth; how many segments were taken away."""
@@ -224,3 +226,9 @@ class Compactor:
         with driver_errors():
             found = self.database[collection].find({"_id": {"$in": list(ids)}}, fields)
             return {document["_id"]: document async for document in found}
+
+
+def _give_back() -> None:
+    """A busy day's sums are some tens of MB, which glibc keeps for the next time, minutes later perhaps."""
+    with suppress(AttributeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -128,10 +128,8 @@ class EvidenceStore:
             else:
                 yield some
             filled = at_once if some is None else len(some)
-            place, width = (
-                place + len(now),
-                max(1, min(width * WIDER, width * at_once // (2 * max(1, filled)))),
-            )
+            place += len(now)
+            width = max(1, min(width * WIDER, width * at_once // (2 * max(1, filled))))
             if not ranged:
                 width = min(width, MOST_SECONDS)
 

@@ -26,7 +26,9 @@ from services.analytics.store.places import chunk_id, day_id, monday_of
 from services.analytics.store.words import NewWords, unpack_shares
 from shared.mongo import Document
 
-CHUNK_LINES = 50_000
+CHUNK_LINES = 20_000
+"""In a chunk that lines are still added to: each time all of them are unpacked and written again. In more of
+them more corrections would take back what they correct."""
 
 
 class Place(NamedTuple):
