@@ -44,7 +44,8 @@ class KeyStore:
                     continue
                 again = await self._revision()
                 if again == revision:  # else a key was destroyed between two pages of what was read
-                    self._seals.use(KeyTree(cuts))
+                    # beside the loop: after thousands of erasures it takes seconds
+                    self._seals.use(await asyncio.to_thread(KeyTree, cuts))
                     self._read = revision
                 revision = again
 

@@ -78,11 +78,29 @@ def destroyed(cuts: Iterable[Cut], place: bytes) -> tuple[Cut, Cut] | None:
     """The cut that has lost the seed above the place, and that of the place, which stands for all others
     below it; None when the key is destroyed already. Whoever stores one has to store both."""
     for cut in cuts:
-        for index, (node, seed) in enumerate(zip(_nodes(cut), _seeds(cut), strict=True)):
-            if place.startswith(node) and any(seed):
-                kept = cut.seeds[: index * SEED] + bytes(SEED) + cut.seeds[(index + 1) * SEED :]
-                return cut._replace(seeds=kept), Cut(place, len(node), _around(place, len(node), seed))
+        depth = _depth_above(cut, place)
+        at = 0 if depth is None else _index(cut, place, depth) * SEED
+        seed = cut.seeds[at : at + SEED]
+        if depth is not None and any(seed):
+            kept = cut.seeds[:at] + bytes(SEED) + cut.seeds[at + SEED :]
+            return cut._replace(seeds=kept), Cut(place, depth, _around(place, depth, seed))
     return None
+
+
+def _depth_above(cut: Cut, place: bytes) -> int | None:
+    """How deep the one node of a cut stands that may be above the place: where the two ways part."""
+    if not cut.place:
+        return 0
+    same = next((level for level in range(LEVELS) if cut.place[level] != place[level]), LEVELS)
+    return same + 1 if cut.depth <= same < LEVELS else None
+
+
+def _index(cut: Cut, place: bytes, depth: int) -> int:
+    """Which of the seeds of a cut is that of its node at this depth above the place."""
+    if not cut.place:
+        return 0
+    branch, own = (BRANCHES.index(way[depth - 1 : depth]) for way in (place, cut.place))
+    return (depth - 1 - cut.depth) * (len(BRANCHES) - 1) + branch - (branch > own)
 
 
 def _around(place: bytes, depth: int, seed: bytes) -> bytes:
