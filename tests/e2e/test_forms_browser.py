@@ -18,6 +18,7 @@ from services.intake.settings import IntakeSettings
 from shared import ids, topics
 from shared.clock import FixedClock, SystemClock
 from shared.codec import decode
+from shared.sealing import Seals
 from tests.component.test_intake import records_after
 from tests.support.browser import Watched, chromium, elsewhere, served, started
 from tests.support.forms import SHIPPED
@@ -59,6 +60,7 @@ class Site:
     address: str
     browser: Browser
     clock: FixedClock
+    seals: Seals
 
     @asynccontextmanager
     async def page(self, lang: str = "en", *, script: bool = True, also: str = "") -> AsyncIterator[Watched]:
@@ -91,8 +93,9 @@ async def site(servers: Servers, prefix: str, browser: Browser, tmp_path: Path) 
         secret="a secret of these tests",
         form_posts=10_000,
     )
-    async with served(build(settings, clock)) as address:
-        yield Site(address, browser, clock)
+    app = build(settings, clock)
+    async with served(app) as address:
+        yield Site(address, browser, clock, app.state.service.seals)
 
 
 def feedback(servers: Servers) -> AbstractAsyncContextManager[Any]:
@@ -125,7 +128,8 @@ async def test_a_complaint_is_sent_and_the_reference_is_told(
         if not script:  # the question that depends on it comes with the second page
             await page.get_by_role("button", name=SEND["complaint"][lang]).click()
         await page.get_by_label(PROMISED[lang]).fill("2026-03-01")
-        await page.locator("[name=text]").fill(f"{mark} 箱子压坏了")
+        await page.locator("[name=text]").fill("箱子压坏了")
+        await page.locator("[name=order]").fill(mark)
         await page.locator("[name=email]").fill("li@example.org")
         await page.get_by_label(CONSENT[lang]).check()
         await page.get_by_role("button", name=SEND["complaint"][lang]).dblclick()
@@ -133,8 +137,8 @@ async def test_a_complaint_is_sent_and_the_reference_is_told(
         assert await page.locator("html").get_attribute("lang") == {"zh": "zh-CN", "en": "en"}[lang]
         await page.reload()
         assert await told(page, lang) == reference
-        event = next(iter(events(await read(mark, 1)).values()))
-    assert ids.reference(event.id) == reference
+        event = site.seals.opened(next(iter(events(await read(mark, 1)).values())))
+    assert ids.reference(event.id) == reference and event.text == "箱子压坏了"
     assert event.attributes == {"happened": "late", "promised": "2026-03-01", "consent": True}
     assert event.customer.personal.email == "li@example.org"
 
