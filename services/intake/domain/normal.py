@@ -29,6 +29,9 @@ S = TypeVar("S", FeedbackInput, ActivityInput)
 PERSONAL_BYTES, PERSONAL_QUOTES = len('"personal":{}'), 2
 """What writing adds around name, phone and email: a part that a sender does not say."""
 
+_ENOUGH, _PERSONAL = len('"subject":'), b'"personal":{'
+"""What is looked for instead of all that was said: a long search costs more than the rest of the writing."""
+
 # Sorted attributes, so that their order is not content.
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _replaced: Callable[..., Struct] = msgspec.structs.replace
@@ -82,11 +85,12 @@ def without(written: bytes, prose: bytes, personal: bytes) -> bytes:
     What is taken out stands nowhere before: within a text its quotes would be escaped.
     """
     if prose:
-        written = written.replace(b"," + prose, b"", 1)  # the kind comes before
+        at = written.index(b"," + prose[:_ENOUGH])  # the kind comes before
+        written = written[:at] + written[at + 1 + len(prose) :]
     if personal:
-        member = b'"personal":' + personal
-        comma = b"," + member
-        written = written.replace(comma if comma in written else member, b"", 1)
+        at = written.index(_PERSONAL)
+        end = at + len(_PERSONAL) - 1 + len(personal)
+        written = written[: at - 1 if written[at - 1 : at] == b"," else at] + written[end:]
     return written
 
 
