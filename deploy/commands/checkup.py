@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from deploy.commands.terminal import Failure
+
 State = Literal["ok", "note", "problem", "skipped"]
 
 
@@ -35,6 +37,16 @@ class Surroundings:
     def running(self) -> bool:
         """Whether an instance runs in the data folder."""
         return bool(self.urls)
+
+
+_OPTIONS = {"Kafka": "--kafka HOST:PORT", "MongoDB": "--mongo URI"}
+
+
+def needed(given: str | None, server: Literal["Kafka", "MongoDB"]) -> str:
+    """The address, of a command that can do nothing without it. Raises Failure."""
+    if given is None:
+        raise Failure(f"no {server} is given, and nothing runs in the data folder", _OPTIONS[server])
+    return given
 
 
 NOT_RUNNING = "neither given nor running"

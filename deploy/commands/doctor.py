@@ -17,6 +17,8 @@ from deploy.commands.terminal import (
     AsJson,
     DataDir,
     Failure,
+    KafkaAddress,
+    MongoUri,
     end,
     line,
     out,
@@ -35,12 +37,8 @@ _STYLES = {"ok": "green", "note": "yellow", "problem": "red", "skipped": "dim"}
 def register(app: typer.Typer) -> None:
     @app.command()
     def doctor(
-        kafka: Annotated[
-            str | None, typer.Option(envvar="CQM_KAFKA", help="HOST:PORT (default: the running instance's)")
-        ] = None,
-        mongo: Annotated[
-            str | None, typer.Option(envvar="CQM_MONGO", help="URI (default: the running instance's)")
-        ] = None,
+        kafka: KafkaAddress = None,
+        mongo: MongoUri = None,
         policy: Annotated[Path | None, typer.Option(envvar="CQM_POLICY", help="Folder of a policy.")] = None,
         data_dir: DataDir = None,
         as_json: AsJson = False,

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.commands.checkup import needed
+from deploy.commands.doctor import surroundings
 from deploy.commands.terminal import (
     FINDING,
     USAGE,
     AsJson,
     DataDir,
     Failure,
+    MongoUri,
     end,
     line,
     note,
@@ -56,9 +59,7 @@ def register(app: typer.Typer) -> None:
         unknown: Annotated[
             bool, typer.Option("--unknown", help="Although nothing of this customer is stored.")
         ] = False,
-        mongo: Annotated[
-            str | None, typer.Option(envvar="CQM_MONGO", help="URI (default: the running instance's)")
-        ] = None,
+        mongo: MongoUri = None,
         data_dir: DataDir = None,
         as_json: AsJson = False,
     ) -> None:
@@ -84,15 +85,12 @@ async def _erase(
     data_dir: Path | None, mongo: str | None, name: str, *, of_feedback: bool, unknown: bool
 ) -> Erased | None:
     """None: nothing is known of them, so nothing was done."""
-    from deploy.commands.doctor import surroundings
     from shared.key_store import LOOK_SECONDS, KeyStore
     from shared.mongo import Mongo
     from shared.sealing import Seals
 
     around = surroundings(data_dir, None, mongo, None)
-    if around.mongo is None:
-        raise Failure("no MongoDB is given, and nothing runs in the data folder", "--mongo URI")
-    client, prefix = Mongo(around.mongo), around.database_prefix
+    client, prefix = Mongo(needed(around.mongo, "MongoDB")), around.database_prefix
     try:
         await client.ping()
         found = await _known(client, prefix, name, of_feedback=of_feedback)

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.terminal import FINDING, USAGE, DataDir, Failure, end, line, out, plain, run, table
+from deploy.commands.terminal import (
+    FINDING,
+    USAGE,
+    DataDir,
+    Failure,
+    KafkaAddress,
+    MongoUri,
+    end,
+    line,
+    out,
+    plain,
+    run,
+    table,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +38,8 @@ def register(app: typer.Typer) -> None:
         accept_difference: Annotated[
             bool, typer.Option("--accept-difference", help="Switch although figures differ.")
         ] = False,
-        kafka: Annotated[
-            str | None, typer.Option(envvar="CQM_KAFKA", help="HOST:PORT (default: the running instance's)")
-        ] = None,
-        mongo: Annotated[
-            str | None, typer.Option(envvar="CQM_MONGO", help="URI (default: the running instance's)")
-        ] = None,
+        kafka: KafkaAddress = None,
+        mongo: MongoUri = None,
         data_dir: DataDir = None,
     ) -> None:
         """Count all figures anew from the log, compare them with those that are served, and switch.

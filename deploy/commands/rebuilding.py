@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy.commands.addresses import Addresses, find
-from deploy.commands.checkup import Surroundings
+from deploy.commands.checkup import Surroundings, needed
 from deploy.commands.doctor import surroundings
 from deploy.commands.rebuild_compare import compare
 from deploy.commands.rebuild_log import Log, following, lost
@@ -92,7 +92,7 @@ async def rebuilt(
 async def drop(data_dir: Path | None, kafka: str | None, mongo: str | None) -> list[int]:
     """Delete the generations that were live before; which."""
     around = surroundings(data_dir, kafka, mongo, None)
-    client = Mongo(_needed(around.mongo, "MongoDB"))
+    client = Mongo(needed(around.mongo, "MongoDB"))
     try:
         return await Generations(client, around.database_prefix).drop_kept()
     finally:
@@ -181,7 +181,7 @@ def _live(data_dir: Path | None, around: Surroundings) -> Addresses | None:
 def _service(around: Surroundings, number: int) -> Service:
     folder = DataFolder(around.data_dir).create()
     port = PortBook(folder.ports_file).claim(NAME)
-    kafka, mongo = _needed(around.kafka, "Kafka"), _needed(around.mongo, "MongoDB")
+    kafka, mongo = needed(around.kafka, "Kafka"), needed(around.mongo, "MongoDB")
     plan = Plan(data_dir=str(folder.root), kafka=kafka if around.security else None)
     env = service_env(plan, kafka, mongo, port, os.environ) | {
         "CQM_GENERATION": str(number), "CQM_DATABASE_PREFIX": around.database_prefix, "CQM_RATE": "off",
@@ -191,8 +191,8 @@ def _service(around: Surroundings, number: int) -> Service:
 
 @asynccontextmanager
 async def _opened(around: Surroundings) -> AsyncIterator[tuple[Generations, Log]]:
-    client = Mongo(_needed(around.mongo, "MongoDB"))
-    consumer = AIOKafkaConsumer(bootstrap_servers=_needed(around.kafka, "Kafka"), **around.security)
+    client = Mongo(needed(around.mongo, "MongoDB"))
+    consumer = AIOKafkaConsumer(bootstrap_servers=needed(around.kafka, "Kafka"), **around.security)
     try:
         await client.ping()
         await consumer.start()
@@ -202,9 +202,3 @@ async def _opened(around: Surroundings) -> AsyncIterator[tuple[Generations, Log]
     finally:
         await consumer.stop()
         client.close()
-
-
-def _needed(given: str | None, what: str) -> str:
-    if given is None:
-        raise Failure(f"no {what} is given, and nothing runs in the data folder", "--kafka and --mongo")
-    return given

@@ -28,6 +28,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the instance (default: the user's data folder)."),
 ]
+KafkaAddress = Annotated[
+    str | None, typer.Option(envvar="CQM_KAFKA", help="HOST:PORT (default: the running instance's)")
+]
+MongoUri = Annotated[
+    str | None, typer.Option(envvar="CQM_MONGO", help="URI (default: the running instance's)")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for a script.")]
 
 

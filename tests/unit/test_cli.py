@@ -63,6 +63,20 @@ def test_a_foreseeable_error_is_one_sentence_and_a_remedy_never_a_traceback(
     ]
 
 
+@pytest.mark.parametrize("command", [["erase", "C-1", "--yes"], ["rebuild", "analytics", "--drop-old"]])
+def test_the_option_that_is_missing_is_named_and_no_other(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CQM_MONGO", raising=False)
+    monkeypatch.setattr(sys, "argv", ["cqm", *command, "--data-dir", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.splitlines() == [
+        "error: no MongoDB is given, and nothing runs in the data folder",
+        "  -> --mongo URI",
+    ]
+
+
 def test_help_loads_no_client_of_kafka_or_mongodb() -> None:
     program = "import sys, deploy.cli; print({'aiokafka', 'pymongo', 'motor', 'cel'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
