@@ -86,19 +86,20 @@ async def _erase(
 ) -> Erased | None:
     """None: nothing is known of them, so nothing was done."""
     from shared.key_store import LOOK_SECONDS, KeyStore
-    from shared.mongo import Mongo
+    from shared.mongo import Mongo, driver_errors
     from shared.sealing import Seals
 
     around = surroundings(data_dir, None, mongo, None)
     client, prefix = Mongo(needed(around.mongo, "MongoDB")), around.database_prefix
     try:
-        await client.ping()
-        found = await _known(client, prefix, name, of_feedback=of_feedback)
-        if not (found.known or unknown):
-            return None
-        keys = KeyStore(client, prefix, Seals())
-        await keys.destroy(name.encode(), datetime.now(UTC))
-        await _rejects(client, prefix).delete_many(_naming(name))
+        with driver_errors():
+            await client.ping()
+            found = await _known(client, prefix, name, of_feedback=of_feedback)
+            if not (found.known or unknown):
+                return None
+            keys = KeyStore(client, prefix, Seals())
+            await keys.destroy(name.encode(), datetime.now(UTC))
+            await _rejects(client, prefix).delete_many(_naming(name))
         note("the services read the keys anew")
         await asyncio.sleep(2 * LOOK_SECONDS)  # what they may take to look, and as long again
         return found
@@ -107,38 +108,36 @@ async def _erase(
 
 
 async def _known(client: Mongo, prefix: str, name: str, *, of_feedback: bool) -> Erased:
-    """Where a customer, or the sender of a feedback, stands in what is stored."""
+    """Where a customer, or the sender of a feedback, stands in what is stored; errors are the driver's."""
     from uuid import UUID
 
     from shared.generations import Generations
-    from shared.mongo import driver_errors
 
     generations = Generations(client, prefix)
     facts = generations.database((await generations.state()).live)
     cases = client.database(f"{prefix}_routing").cases
     jobs = client.database(f"{prefix}_intake").imports
-    with driver_errors():
-        rejects = await _rejects(client, prefix).count_documents(_naming(name))
-        imports = await jobs.count_documents({"open": True})
-        if not of_feedback:
-            return Erased(
-                feedback=await facts.feedback_facts.count_documents({"said.customer_id": name}),
-                activities=await facts.activity_facts.count_documents({"customer_id": name}),
-                cases=await cases.count_documents({"customer.id": name}),
-                rejects=rejects,
-                imports=imports,
-            )
-        try:
-            identity = UUID(name)
-        except ValueError:
-            raise Failure("--feedback needs the id of a feedback", "", USAGE) from None
+    rejects = await _rejects(client, prefix).count_documents(_naming(name))
+    imports = await jobs.count_documents({"open": True})
+    if not of_feedback:
         return Erased(
-            feedback=await facts.feedback_facts.count_documents({"_id": identity}),
-            activities=await facts.activity_facts.count_documents({"_id": identity}),
-            cases=await cases.count_documents({"feedback_ids": identity}),
-            rejects=0,
+            feedback=await facts.feedback_facts.count_documents({"said.customer_id": name}),
+            activities=await facts.activity_facts.count_documents({"customer_id": name}),
+            cases=await cases.count_documents({"customer.id": name}),
+            rejects=rejects,
             imports=imports,
         )
+    try:
+        identity = UUID(name)
+    except ValueError:
+        raise Failure("--feedback needs the id of a feedback", "", USAGE) from None
+    return Erased(
+        feedback=await facts.feedback_facts.count_documents({"_id": identity}),
+        activities=await facts.activity_facts.count_documents({"_id": identity}),
+        cases=await cases.count_documents({"feedback_ids": identity}),
+        rejects=0,
+        imports=imports,
+    )
 
 
 def _rejects(client: Mongo, prefix: str) -> Collection:

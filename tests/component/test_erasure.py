@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import bson
 import pytest
 from pymongo import MongoClient
 
+from deploy.local.ports import HOST, PortBook
 from services.analytics.app import build as build_analytics
 from services.analytics.domain.catalogue import KPIS
 from services.intake.app import build as build_intake
@@ -27,8 +29,9 @@ from shared.topics import TOPICS
 from tests.support.apps import Running, running_app
 from tests.support.figures import settings_for
 from tests.support.imports import imported
+from tests.support.proxy import MongoWire, proxied
 from tests.support.reading import read_topic
-from tests.support.servers import Servers
+from tests.support.servers import GIVEN, Servers
 from tests.support.spine import eventually
 
 NAMES = {"name": "欧阳震华", "phone": "+86-139-1234-5678", "email": "zhenhua@example.org"}
@@ -112,16 +115,7 @@ class Office:
         return found
 
     async def cqm(self, *arguments: str) -> tuple[int, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CQM_")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "deploy.cli", *arguments,
-            env=environment | {"CQM_MONGO": self.servers.mongo, "CQM_DATABASE_PREFIX": self.prefix},
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        async with asyncio.timeout(60):
-            told, _ = await process.communicate()
-        return process.returncode or 0, told.decode()
+        return await cqm(self.servers.mongo, self.prefix, *arguments)
 
     async def readable(self, words: list[str]) -> list[str]:
         """Where any of the words stands: in MongoDB, on Kafka, in the log of the services."""
@@ -139,6 +133,18 @@ class Office:
                         found += [f"{database}.{name}: {word}" for word in said_in(raw, words)]
         client.close()
         return found + [f"log: {word}" for word in words if word in self._log.text]
+
+
+async def cqm(mongo: str, prefix: str, *arguments: str) -> tuple[int, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CQM_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deploy.cli", *arguments,
+        env=environment | {"CQM_MONGO": mongo, "CQM_DATABASE_PREFIX": prefix},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        told, _ = await process.communicate()
+    return process.returncode or 0, told.decode()
 
 
 def said_in(raw: bytes, words: list[str]) -> list[str]:
@@ -261,3 +267,23 @@ async def test_an_unknown_customer_is_told_and_nothing_is_destroyed(office: Offi
     assert code == 1 and "nothing of this customer is stored" in told
     code, told = await office.cqm("erase", "nobody")
     assert code != 0 and "erased:" not in told
+
+
+async def test_a_mongodb_that_goes_away_at_the_last_step_is_one_sentence(
+    servers: Servers, tmp_path: Path
+) -> None:
+    if servers.kind == GIVEN:
+        pytest.skip("the proxy leads to this machine")
+    prefix, port = f"t{uuid4().hex[:10]}", PortBook(tmp_path / "ports.json").claim("mongo-proxy")
+    with MongoClient[Any](servers.mongo) as client:
+        rejects = client[f"{prefix}_intake"].import_rejects
+        rejects.insert_one({"_id": 1, "cells": ["P-1"]})
+        assert client.address is not None
+        async with proxied(MongoWire(), client.address[1], port) as proxy:
+            proxy.lose("delete")
+            mongo = f"mongodb://{HOST}:{port}/?directConnection=true"
+            code, told = await cqm(mongo, prefix, "erase", "P-1", "--yes")
+        client.drop_database(f"{prefix}_intake")
+        client.drop_database(f"{prefix}_keys")
+    assert proxy.lost and code == 1
+    assert "error: MongoDB did not answer" in told and "Traceback" not in told, told
