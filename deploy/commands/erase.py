@@ -115,7 +115,7 @@ async def _known(client: Mongo, prefix: str, name: str, *, of_feedback: bool) ->
 
     generations = Generations(client, prefix)
     facts = generations.database((await generations.state()).live)
-    cases = client.database(f"{prefix}_routing").cases
+    routing = client.database(f"{prefix}_routing")
     jobs = client.database(f"{prefix}_intake").imports
     rejects = await _rejects(client, prefix).count_documents(_naming(name))
     imports = await jobs.count_documents({"open": True})
@@ -123,7 +123,7 @@ async def _known(client: Mongo, prefix: str, name: str, *, of_feedback: bool) ->
         return Erased(
             feedback=await facts.feedback_facts.count_documents({"said.customer_id": name}),
             activities=await facts.activity_facts.count_documents({"customer_id": name}),
-            cases=await cases.count_documents({"customer.id": name}),
+            cases=await routing.cases.count_documents({"customer.id": name}),
             rejects=rejects,
             imports=imports,
         )
@@ -134,7 +134,7 @@ async def _known(client: Mongo, prefix: str, name: str, *, of_feedback: bool) ->
     return Erased(
         feedback=await facts.feedback_facts.count_documents({"_id": identity}),
         activities=await facts.activity_facts.count_documents({"_id": identity}),
-        cases=await cases.count_documents({"feedback_ids": identity}),
+        cases=await routing.feedback.count_documents({"_id": identity, "case_id": {"$ne": None}}),
         rejects=0,
         imports=imports,
     )

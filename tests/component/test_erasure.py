@@ -248,6 +248,20 @@ async def test_everybody_else_can_be_read_as_before(office: Office) -> None:
     assert (nobody["subject"], nobody["erased"]) == ("", True)
 
 
+async def test_no_case_is_searched_for_without_an_index(office: Office) -> None:
+    ids = await said_and_written(office)
+    with MongoClient[Any](office.servers.mongo, uuidRepresentation="standard") as client:
+        routing = client[f"{office.prefix}_routing"]
+        routing.command("profile", 2)
+        for whose in ((ids["nobody"], "--feedback"), (office.person,)):
+            code, told = await office.cqm("erase", *whose, "--yes", "--json")
+            assert code == 0 and json.loads(told[told.index("{") :])["cases"], told
+        routing.command("profile", 0)
+        asked = list(routing["system.profile"].find({"command.aggregate": {"$in": ["cases", "feedback"]}}))
+    assert {one["command"]["aggregate"] for one in asked} == {"cases", "feedback"}
+    assert [one["planSummary"] for one in asked if "COLLSCAN" in one["planSummary"]] == []
+
+
 async def test_who_speaks_again_is_heard(office: Office) -> None:
     await said_and_written(office)
     assert (await office.cqm("erase", office.person, "--yes"))[0] == 0
