@@ -26,7 +26,7 @@ from services.routing.settings import RoutingSettings
 from services.sla.app import build as build_sla
 from services.sla.settings import SlaSettings
 from shared.topics import TOPICS
-from tests.support.apps import Running, running_app
+from tests.support.apps import Running, all_read, running_app
 from tests.support.figures import settings_for
 from tests.support.imports import imported
 from tests.support.proxy import MongoWire, proxied
@@ -86,20 +86,7 @@ class Office:
 
     async def settled(self) -> None:
         """Everything that was said is done."""
-
-        async def done() -> bool:
-            for running in self.services.values():
-                for stream in running.service.streams:
-                    held = {one: p.next for one, p in stream.positions.items() if p.next is not None}
-                    if stream.consumer is None or not stream.positions:
-                        return False
-                    ends = await stream.consumer.end_offsets(list(stream.positions))
-                    begins = await stream.consumer.beginning_offsets(list(stream.positions))
-                    if any(held.get(one, begins[one]) < end for one, end in ends.items()):
-                        return False
-            return True
-
-        await eventually(done, what="everything done")
+        await all_read(*(running.service for running in self.services.values()))
         segments = self.services["analytics"].service.database.segments
 
         async def all_compacted() -> bool:

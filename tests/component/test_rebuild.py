@@ -25,7 +25,7 @@ from shared.generations import Generations, State
 from shared.mongo import Mongo
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, rating
 from tests.support.analytics import feedback as said
-from tests.support.apps import served_app
+from tests.support.apps import all_read, served_app
 from tests.support.figures import record, settings_for
 from tests.support.servers import Servers
 from tests.support.spine import eventually
@@ -128,7 +128,7 @@ async def test_figures_are_rebuilt_beside_the_live_ones_and_switched_while_event
         events = history(tag, 300)
         await live.send(*events)
         await live.shows(300)
-        await eventually(lambda: _idle(live), what="everything counted")
+        await all_read(live.service)
         before = await live.figures()
         code, told = await live.rebuild()
         assert code == 0 and "generation 2 is live" in told and "KPIs have the figures" in told, told
@@ -159,7 +159,7 @@ async def test_one_that_is_killed_goes_on_and_the_live_figures_stay_what_they_ar
         tag = f"t.{uuid4().hex[:8]}"
         await live.send(*history(tag, 400))
         await live.shows(400)
-        await eventually(lambda: _idle(live), what="everything counted")
+        await all_read(live.service)
         before = await live.figures()
         process = await live.started()
 
@@ -181,7 +181,7 @@ async def test_a_figure_that_was_tampered_with_is_named_and_nothing_is_switched_
     async with living(servers, tmp_path) as live:
         await live.send(*history(f"t.{uuid4().hex[:8]}", 5))
         await live.shows(5)
-        await eventually(lambda: _idle(live), what="everything counted")
+        await all_read(live.service)
         lost = await live.generations.database(1).segments.delete_many({})
         assert lost.deleted_count or await live.generations.database(1).days.delete_many({})
         code, told = await live.rebuild()
@@ -203,24 +203,3 @@ async def test_what_the_log_no_longer_holds_is_said_before_anything_is_built(
         code, told = await live.rebuild()
         assert code == 1 and "cqm.sla.v1 partition 77 ends at 0, but 4,242 were counted" in told, told
         assert "--accept-loss" in told and await live.generations.state() == State()
-
-
-async def _idle(live: Live) -> bool:
-    """Nothing is on its way: the live fences stand at the ends."""
-    service = live.service
-    return all(stream.joined for stream in service.streams) and await _lag(service) == 0
-
-
-async def _lag(service: Any) -> int:
-    total = 0
-    for stream in service.streams:
-        positions = service and stream.processor.exactly_once.positions
-        if not stream.consumer or not positions:
-            return 1
-        ends = await stream.consumer.end_offsets(list(positions))
-        begins = await stream.consumer.beginning_offsets(list(positions))
-        total += sum(
-            max(0, ends[one] - (begins[one] if held.next is None else held.next))
-            for one, held in positions.items()
-        )
-    return total

@@ -24,7 +24,7 @@ from shared.events import ActivityRecorded, Customer, Event
 from shared.service import Service
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said
-from tests.support.apps import served_app
+from tests.support.apps import all_read, served_app
 from tests.support.figures import dropping, record, settings_for
 from tests.support.servers import Servers
 from tests.support.spine import eventually
@@ -70,19 +70,7 @@ async def tell(service: Service, events: list[Event]) -> None:
     """Send them, and return when everything in the log is counted."""
     for begin in range(0, len(events), 200):
         await service.publisher.publish([record(event) for event in events[begin : begin + 200]])
-
-    async def nothing_waits() -> bool:
-        for stream in service.streams:
-            positions = dict(stream.processor.exactly_once.positions)
-            if stream.consumer is None or not positions:
-                return False
-            begins = await stream.consumer.beginning_offsets(list(positions))
-            ends = await stream.consumer.end_offsets(list(positions))
-            if any((begins[one] if p.next is None else p.next) < ends[one] for one, p in positions.items()):
-                return False
-        return True
-
-    await eventually(nothing_waits, what="everything counted")
+    await all_read(service)
 
 
 async def verified(url: str, folder: Path, *options: str) -> tuple[int, str]:

@@ -24,6 +24,23 @@ class Running:
     service: Service
 
 
+async def all_read(*services: Service) -> None:
+    """Returns when these services have done everything that was on their topics."""
+
+    async def nothing_waits() -> bool:
+        for stream in (stream for service in services for stream in service.streams):
+            held = stream.positions
+            if stream.consumer is None or not stream.joined or not held:
+                return False
+            begins = await stream.consumer.beginning_offsets(list(held))
+            ends = await stream.consumer.end_offsets(list(held))
+            if any((begins[one] if at.next is None else at.next) < ends[one] for one, at in held.items()):
+                return False
+        return True
+
+    await eventually(nothing_waits, what="everything read")
+
+
 @asynccontextmanager
 async def running_app(app: FastAPI) -> AsyncIterator[Running]:
     """Start the application, wait until it is ready, drain it afterwards."""
