@@ -241,6 +241,7 @@ class Processor(Generic[L, C]):
         received: list[Received[Any]] = []
         dead: list[Refusal] = []
         spans: dict[Partition, Span] = {}
+        self._ahead.decode([(partition, record) for partition, some in polled.items() for record in some])
         for partition, records in polled.items():
             letters: list[Outgoing] = []
             following, streak = None, self._streak.get(partition, 0)

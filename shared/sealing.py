@@ -10,7 +10,9 @@ stays readable.
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+import re
+from collections.abc import Iterable
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -19,13 +21,14 @@ from msgspec import structs
 
 from shared.errors import Unavailable
 from shared.events import Case, Change, Event, Words
-from shared.key_tree import LEVELS, KeyTree, place_of
+from shared.key_tree import LEVELS, KeyTree
+from shared.keyring import Keyring
 
 _NONCE, _TAG = 12, 16
 AROUND = LEVELS + _NONCE + _TAG
 """Bytes that sealing adds: the place of the key, the nonce, and the mark that nothing was altered."""
-_REMEMBERED = 4096
-"""Keys of the people who were heard of last."""
+NOT_READ = "the keys of what people say were not read from MongoDB yet"
+_PLACE = re.compile(rb"[0-9a-f]{%d}" % LEVELS)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Words).decode
 
@@ -34,51 +37,61 @@ class Seals:
     """Seals and opens with the keys of a tree; without one yet, nobody's words are taken or shown."""
 
     def __init__(self, tree: KeyTree | None = None) -> None:
-        self.use(tree)
+        self._ring = Keyring(tree) if tree is not None else None
 
-    def use(self, tree: KeyTree | None) -> None:
+    def use(self, tree: KeyTree) -> None:
         """Another tree from now on: keys were destroyed."""
-        self._tree = tree
-        self._of = lru_cache(_REMEMBERED)(self._first_of)
-        self._at = lru_cache(_REMEMBERED)(self._key_at)
+        self._ring = Keyring(tree)
 
     @property
     def ready(self) -> bool:
-        return self._tree is not None
+        return self._ring is not None
 
-    def key(self, whose: bytes) -> bytes:
-        """The key by which a person is sealed now. Raises Unavailable."""
-        return self._of(whose)[1]
+    def demand(self) -> None:
+        """Raises Unavailable where there are no keys yet."""
+        _ = self.ring
+
+    @property
+    def ring(self) -> Keyring:
+        """Raises Unavailable."""
+        if self._ring is None:
+            raise Unavailable(NOT_READ)
+        return self._ring
+
+    def learn(self, people: Iterable[bytes]) -> None:
+        """Compute the keys of many at once, which costs a tenth of each alone; nobody is b"".
+
+        Raises Unavailable.
+        """
+        if some := set(people) - {b""}:
+            self.ring.learn(some)
+
+    def marking(self, whose: bytes) -> bytes:
+        """The key of the mark by which what a person said is known again. Raises Unavailable."""
+        return self.ring.of(whose)[1].marking
 
     def seal(self, whose: bytes, words: bytes, nonce: bytes = b"") -> bytes:
         """`words`: the JSON of Words; `nonce`: 12 bytes that go with them alone, random ones without.
 
         Raises Unavailable.
         """
-        place, key = self._of(whose)
+        place, key = self.ring.of(whose)
         nonce = nonce or os.urandom(_NONCE)
-        return place + nonce + AESGCM(key).encrypt(nonce, words, place)
+        return place + nonce + AESGCM(key.sealing).encrypt(nonce, words, place)
 
     def open(self, sealed: bytes) -> Words | None:
         """None when the key was destroyed, or the bytes are not what was sealed. Raises Unavailable."""
         place, nonce, secret = sealed[:LEVELS], sealed[LEVELS : LEVELS + _NONCE], sealed[LEVELS + _NONCE :]
+        key = self.ring.at(place) if _PLACE.fullmatch(place) else None
         try:
-            key = self._at(place)
-            return None if key is None else _decode(AESGCM(key).decrypt(nonce, secret, place))
+            return None if key is None else _decode(AESGCM(key.sealing).decrypt(nonce, secret, place))
         except (InvalidTag, ValueError, msgspec.MsgspecError):
             return None
 
-    def _first_of(self, whose: bytes) -> tuple[bytes, bytes]:
-        """The place and the key by which a person is sealed now: the first that was not destroyed."""
-        turn = 0
-        while (key := self._key_at(place := place_of(whose, turn))) is None:
-            turn += 1
-        return place, key
-
-    def _key_at(self, place: bytes) -> bytes | None:
-        if self._tree is None:
-            raise Unavailable("the keys of what people say were not read from MongoDB yet")
-        return self._tree.key(place)
+    def learn_sealed(self, some: Iterable[bytes]) -> None:
+        """Compute the keys at once that open what is sealed, as `learn` does. Raises Unavailable."""
+        if places := [place for sealed in some if _PLACE.fullmatch(place := sealed[:LEVELS])]:
+            self.ring.learn_places(places)
 
     # --- events ----------------------------------------------------------------------------------------
 
@@ -99,11 +112,11 @@ class Seals:
         """A new case with its customer's words sealed. The same case is sealed to the same bytes: it may be
         decided twice."""
         personal = case.customer.personal
-        whose = whose_is(case)
-        if whose is None or not (case.subject or personal):
+        owner = whose_is(case)
+        if owner is None or not (case.subject or personal):
             return case
         words = Words(subject=case.subject, personal=personal)
-        sealed = self.seal(whose, _encode(words), case.id.bytes[-_NONCE:])
+        sealed = self.seal(owner, _encode(words), case.id.bytes[-_NONCE:])
         customer = structs.replace(case.customer, personal=None) if personal else case.customer
         return structs.replace(case, subject="", customer=customer, sealed=sealed)
 
@@ -117,8 +130,8 @@ class Seals:
 
     def sealed_words(self, case: Case, words: Words) -> bytes:
         """What somebody writes on a case; nothing where the case is nobody's."""
-        whose = whose_is(case)
-        return self.seal(whose, _encode(words)) if whose is not None and words != Words() else b""
+        owner = whose_is(case)
+        return self.seal(owner, _encode(words)) if owner is not None and words != Words() else b""
 
     def opened_change(self, change: Change) -> Change:
         """A change with what was written; as it is where the key was destroyed."""
@@ -131,8 +144,11 @@ class Seals:
 
 def whose_is(case: Case) -> bytes | None:
     """By whose key a case's words are sealed."""
-    if case.customer.id:
-        return case.customer.id.encode()
-    if case.sealed or case.customer.personal is not None:
-        return str(case.feedback_ids[0]).encode()
+    if case.customer.id or case.sealed or case.customer.personal is not None:
+        return whose(case.customer.id, case.feedback_ids[0])
     return None
+
+
+def whose(customer: str, feedback: UUID | str) -> bytes:
+    """By whose key something is sealed: the customer's, else that of the one feedback."""
+    return (customer or str(feedback)).encode()

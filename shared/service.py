@@ -40,7 +40,7 @@ from shared.processing import Limits, Processor
 from shared.progress import Watch
 from shared.publish import Publisher
 from shared.requests import Requests
-from shared.sealing import Seals
+from shared.sealing import NOT_READ, Seals
 from shared.settings import KafkaSecurity, Settings
 from shared.stream import Pace, Stream
 from shared.topics import Topic
@@ -160,7 +160,7 @@ class Service:
         if not self.access.ready:
             found += self.access.problems()
         if self.seals is not None and not self.seals.ready:
-            found.append("the keys of what people say were not read from MongoDB yet")
+            found.append(NOT_READ)
         if self.publisher.away:
             found.append(f"cannot publish: {self.publisher.away}")
         found += [f"{task} failed: {why}" for task, why in self.failed.items()]

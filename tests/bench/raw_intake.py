@@ -3,9 +3,9 @@
 The same server with the same options, the same producer settings and partitions, records with as many
 headers. A line is decoded by the decoder that the service has, into the struct of the contract: types, words
 and lengths are part of decoding in msgspec. Nothing else is done with it: the batch publishes the lines as
-they came, under their keys, without rules between fields, characters and names that stand twice, ids,
-fingerprints, events written, or results by item. The single post is what FastAPI's and aiokafka's own pages
-show, with msgspec in between.
+they came, under their keys and with words that are sealed already, without rules between fields, characters
+and names that stand twice, ids, fingerprints, seals, events written, or results by item. The single post is
+what FastAPI's and aiokafka's own pages show, with msgspec in between.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from shared import ids
 from shared.settings import DEMO_POLICY
 from tests.support.faults import Cluster, Replica
 from tests.support.imports import MAPPING, Feedback, ended, feedback_from_now, many, posted
+from tests.support.reading import forget_all
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
@@ -92,6 +93,7 @@ async def importing(
     cluster = Cluster(
         fault_servers.kafka, fault_servers.mongo, prefix, DEMO_POLICY, tmp_path, preloader.launch
     )
+    await forget_all(fault_servers.kafka)  # else analytics counts the rows of all tests before
     async with feedback_from_now(fault_servers.kafka) as feedback:
         try:
             yield Importing(cluster, feedback, report, f"shop-{prefix}")

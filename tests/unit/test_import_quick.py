@@ -16,7 +16,7 @@ from services.intake.api.signals import Arrival, Received
 from services.intake.domain.imports import Layout
 from services.intake.domain.signals import Sender
 from services.intake.imports.quick import Doubt, QuickRows
-from services.intake.imports.rows import RowReader
+from services.intake.imports.rows import RowReader, received
 from services.intake.imports.table import CSV, Line, Table
 from shared.codec import decode
 from shared.mapping import Mapping, RowError, mapping_of
@@ -64,14 +64,14 @@ def both(mapping: Mapping, header: list[str], cells: list[str]) -> tuple[Receive
     reader, line = RowReader(NoTable(header), mapping, SENDER, SEALS), Line(7, cells)
     receiver = reader.receiver(NOW)
     try:
-        careful: Received | str = reader.received(line, reader.feedback(line), receiver)
+        careful: Received | str = received(reader.hear(line, reader.feedback(line), receiver))
     except RowError as error:
         careful = str(error)
     quick = QuickRows(mapping, header, SENDER, NOW)
     made = None
     for _ in range(2):  # made, then remembered
         try:
-            made = quick.receive(7, cells, receiver.arrival)
+            made = quick.hear(7, cells, receiver.arrival).receive()
         except Doubt:
             assert made is None
     return made and opened(made), careful if isinstance(careful, str) else opened(careful)
@@ -138,5 +138,5 @@ def test_a_time_that_lay_ahead_is_not_remembered_as_wrong() -> None:
     quick = QuickRows(mapping, ["kind", "prose", "at"], SENDER, NOW)
     row: list[Any] = ["call", "x", "2026-03-02T01:31:00Z"]
     with pytest.raises(Doubt):
-        quick.receive(2, row, Arrival("feedback", NOW, SEALS))
-    assert quick.receive(2, row, Arrival("feedback", NOW.replace(minute=40), SEALS))
+        quick.hear(2, row, Arrival("feedback", NOW, SEALS))
+    assert quick.hear(2, row, Arrival("feedback", NOW.replace(minute=40), SEALS))

@@ -30,14 +30,15 @@ def test_a_destroyed_key_is_gone_and_no_other_is(places: list[bytes], data: st.D
         assert without(cuts, place) == (place not in gone[:number])
     after = KeyTree(cuts.values())
     for place in (*places, place_of(b"somebody else")):
-        assert after.key(place) == (None if place in gone else before.key(place))
-        assert after.key(place) == (None if place in gone else before.key(place)), "remembered"
+        assert after.keys([place]) == ([None] if place in gone else before.keys([place]))
+    assert after.keys(places) == [after.keys([place])[0] for place in places], "all at once"
 
 
 def test_two_people_have_two_keys() -> None:
     tree = KeyTree([ROOT])
-    keys = {tree.key(place_of(b"C-%d" % number)) for number in range(1000)}
-    assert len(keys) == 1000 and all(key is not None and len(key) == 32 for key in keys)
+    keys = tree.keys([place_of(b"C-%d" % number) for number in range(1000)])
+    halves = {half for key in keys if key is not None for half in key}
+    assert len(halves) == 2000 and all(len(half) == 16 for half in halves), "to seal with, and to mark with"
 
 
 def test_the_next_key_of_a_person_is_another_one() -> None:
@@ -51,4 +52,4 @@ def test_no_seed_above_a_destroyed_key_is_left() -> None:
 
 
 def test_a_tree_of_which_nothing_is_left_has_no_keys() -> None:
-    assert KeyTree([]).key(place_of(b"C-1")) is None
+    assert KeyTree([]).keys([place_of(b"C-1")]) == [None]

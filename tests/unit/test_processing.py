@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from shared.ahead import Ahead
 from shared.clock import SystemClock
 from shared.errors import PermanentError
+from shared.events import Words
 from shared.exactly_once import Position
 from shared.handler import Batch, Decision, Handler, Partition
 from shared.processing import Polled, Processor, split, take
+from tests.support.seals import SEALS
 from tests.support.spine import feedback, record
 
 polls = st.dictionaries(
@@ -87,6 +90,18 @@ def test_an_error_ahead_of_time_harms_nobody_and_is_met_in_its_turn() -> None:
     with pytest.raises(PermanentError):
         ahead.received(HERE, records[1])
     assert ahead.received(HERE, records[2]).foreseen == "seen b"
+
+
+def test_what_people_said_is_opened_ahead_and_in_its_turn() -> None:
+    ahead, records = Ahead(lambda event: event.text, SEALS), polled("a", "b", "c")
+    for one in records:
+        said = msgspec.json.decode(one.value)
+        sealed = SEALS.seal(b"C-1", msgspec.json.encode(Words(text=said.pop("text"))))
+        one.value = msgspec.json.encode(said | {"sealed": sealed})
+    asyncio.run(ahead.read({HERE: records[:1]}))
+    ahead.decode([(HERE, one) for one in records[:2]])
+    received = [ahead.received(HERE, one) for one in records]
+    assert [(one.event.text, one.foreseen) for one in received] == [("a", "a"), ("b", None), ("c", None)]
 
 
 class Spine:

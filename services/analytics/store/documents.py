@@ -21,7 +21,7 @@ from services.analytics.domain.rows import Fact
 from services.analytics.domain.tallies import VOICE
 from shared.events import Words
 from shared.mongo import Document
-from shared.sealing import Seals
+from shared.sealing import Seals, whose
 
 F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
@@ -45,7 +45,7 @@ def document(fact: Fact, seals: Seals) -> Document:
         for measure in built["m"]:
             if measure["k"] == VOICE.name:
                 words = _json(Words(text=measure["d"].pop("terms")))
-                built["terms"] = Binary(seals.seal(_whose(built), words))
+                built["terms"] = Binary(seals.seal(whose(said.get("customer_id", ""), built["_id"]), words))
     return built
 
 
@@ -61,11 +61,6 @@ def reveal_terms(stored: Document, seals: Seals) -> None:
         if words is not None and measure["k"] == VOICE.name:
             measure["d"]["terms"] = words.text
     stored["m"] = counted
-
-
-def _whose(built: Document) -> bytes:
-    said: str = built["said"].get("customer_id", "")
-    return said.encode() if said else str(built["_id"]).encode()
 
 
 def fact_of(stored: Document, kind: type[F]) -> F:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 from fastapi import Response
 
 from services.intake.api.door import Visit
-from services.intake.api.signals import Received, Receiver, Signal, problem_of
+from services.intake.api.signals import Heard, Received, Receiver, Signal, problem_of
 from services.intake.api.splitting import JSON
 from services.intake.domain.inputs import Refused
 from services.intake.domain.signals import Sender
@@ -28,18 +28,18 @@ _SLICE = 500
 _TURN = 20
 """Refused items between two looks at what else there is to do: one may take as long as many good ones."""
 
-Read = Callable[[int, bytes], Received]
+Read = Callable[[int, bytes], Heard]
 """An item with its place, read: what may be published. Raises Problem with what is wrong with it."""
 
 
 def reading(signal: Signal, sender: Sender, now: datetime, seals: Seals, traceparent: bytes) -> Read:
     """How the items of a batch are read that all are of one type and from one sender."""
 
-    take, keyed = Receiver(signal, sender, now, seals, traceparent).take, bool(sender.key)
+    hear, keyed = Receiver(signal, sender, now, seals, traceparent).hear, bool(sender.key)
 
-    def read(index: int, raw: bytes) -> Received:
+    def read(index: int, raw: bytes) -> Heard:
         try:
-            return take(raw, str(index)) if keyed else take(raw)
+            return hear(raw, str(index)) if keyed else hear(raw)
         except Refused as refused:
             raise problem_of(signal, refused, MAX_ERRORS_OF_AN_ITEM) from None
 
@@ -51,6 +51,7 @@ class Taking:
     """One batch on its way: what was accepted and what was refused so far."""
 
     read: Read
+    seals: Seals
     show_accepted: bool
     visit: Visit
     rejected: int = 0
@@ -61,14 +62,15 @@ class Taking:
     async def take(self, bodies: Sequence[bytes]) -> None:
         """Publish what is right. Raises Unavailable; what was said before is safe to say again."""
         for start in range(0, len(bodies), _SLICE):
+            heard = [one async for one in self._heard(start, bodies[start : start + _SLICE])]
+            # the keys of all at once (shared/keyring.py)
+            self.seals.learn(one.whose for one in heard if isinstance(one, Heard))
             records = []
-            for index, raw in enumerate(bodies[start : start + _SLICE], start):
+            for index, one in enumerate(heard, start):
                 try:
-                    received = self._one(index, raw)
+                    received = self._one(index, one)
                 except Problem as problem:
                     self._refuse(index, problem)
-                    if self.rejected % _TURN == 0:
-                        await asyncio.sleep(0)
                 else:
                     if received is not None:
                         records.append(received.record)
@@ -82,11 +84,23 @@ class Taking:
         report = {"accepted": self._accepted.total(), "rejected": self.rejected, "items": self.items}
         return Response(msgspec.json.encode(report), 207 if self.rejected else 202, media_type=JSON)
 
-    def _one(self, index: int, raw: bytes) -> Received | None:
+    async def _heard(self, start: int, bodies: Sequence[bytes]) -> AsyncIterator[Heard | Problem]:
+        refused = 0
+        for index, raw in enumerate(bodies, start):
+            try:
+                if len(raw) > MAX_BODY:
+                    raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
+                yield self.read(index, raw)
+            except Problem as problem:
+                yield problem
+                if (refused := refused + 1) % _TURN == 0:
+                    await asyncio.sleep(0)
+
+    def _one(self, index: int, heard: Heard | Problem) -> Received | None:
         """None for one that was there before. Raises Problem."""
-        if len(raw) > MAX_BODY:
-            raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
-        received = self.read(index, raw)
+        if isinstance(heard, Problem):
+            raise heard
+        received = heard.receive()
         name, mark = received.id, received.fingerprint
         before = self._seen.setdefault(name, mark)
         if before != mark:

@@ -16,7 +16,7 @@ from services.intake.api.batch import MAX_BODY, MAX_ERRORS_OF_AN_ITEM, Taking
 from services.intake.api.door import Door, Visit
 from services.intake.api.event_schemas import BATCHED, STRUCTURED
 from services.intake.api.routes import MAX_BATCH_BODY
-from services.intake.api.signals import ACTIVITY, FEEDBACK, Received, Receiver, Signal, faults_of, receipt
+from services.intake.api.signals import ACTIVITY, FEEDBACK, Heard, Receiver, Signal, faults_of, receipt
 from services.intake.api.splitting import JSON, split
 from services.intake.domain import cloudevents
 from services.intake.domain.cloudevents import CloudEvent, Enclosed, EventType
@@ -63,10 +63,11 @@ def _take(door: Door) -> Callable[[Request, Literal["all", "rejected"]], Awaitab
             if form == BATCHED:
                 bodies = split(body, JSON)
                 visit.charge(len(bodies))
-                taking = Taking(reader.item, items == "all", visit)
+                taking = Taking(reader.item, door.seals, items == "all", visit)
                 await taking.take(bodies)
                 return taking.answer()
-            received = reader.structured(body) if form == STRUCTURED else reader.binary(request, body)
+            heard = reader.structured(body) if form == STRUCTURED else reader.binary(request, body)
+            received = heard.receive()
             await visit.publish(received.record)
             visit.accepted(received.kind)
         return receipt(received.id, reader.now)
@@ -131,17 +132,17 @@ class Reader:
     seals: Seals
     traceparent: bytes
 
-    def binary(self, request: Request, body: bytes) -> Received:
+    def binary(self, request: Request, body: bytes) -> Heard:
         content_type = request.headers["content-type"]
         return self._read(lambda: cloudevents.binary(request.headers.raw, content_type, body), _header)
 
-    def structured(self, body: bytes) -> Received:
+    def structured(self, body: bytes) -> Heard:
         return self._read(lambda: cloudevents.structured(body), pointer)
 
-    def item(self, index: int, body: bytes) -> Received:
+    def item(self, index: int, body: bytes) -> Heard:
         return self._read(lambda: cloudevents.structured(body), pointer, MAX_ERRORS_OF_AN_ITEM)
 
-    def _read(self, event_of: Callable[[], CloudEvent], at: Place, at_most: int = MAX_ERRORS) -> Received:
+    def _read(self, event_of: Callable[[], CloudEvent], at: Place, at_most: int = MAX_ERRORS) -> Heard:
         """`at`: where an attribute stands."""
         with _told(at, at_most):
             event = event_of()
@@ -158,7 +159,7 @@ class Reader:
             return at(lent) if lent else data(*path)
 
         with _told(place, at_most):
-            return Receiver(signal, sender, self.now, self.seals, self._trace(event)).take(enclosed.body)
+            return Receiver(signal, sender, self.now, self.seals, self._trace(event)).hear(enclosed.body)
 
     def _enclosed(self, event: CloudEvent, signal: Signal) -> Enclosed:
         try:

@@ -77,7 +77,7 @@ def _take_many(
             bodies = split(await read_body(request, limits, visit.hold), kind)
             visit.charge(len(bodies))
             read = reading(signal, sender, door.clock.now(), door.seals, request.state.traceparent)
-            taking = Taking(read, items == "all", visit)
+            taking = Taking(read, door.seals, items == "all", visit)
             await taking.take(bodies)
         return taking.answer()
 

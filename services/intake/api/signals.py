@@ -19,7 +19,7 @@ from fastapi import Response
 from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
-from services.intake.domain.normal import fingerprint, without, words_of, write
+from services.intake.domain.normal import PERSONAL, fingerprint, without, write
 from services.intake.domain.reading import Form, Said
 from services.intake.domain.signals import Sender, identity
 from shared import ids
@@ -27,7 +27,7 @@ from shared.codec import Outgoing, envelope, record
 from shared.events import ActivityRecorded, Event, FeedbackReceived
 from shared.language import language_of
 from shared.problem import Fault, Problem, pointer
-from shared.sealing import Seals
+from shared.sealing import Seals, whose
 
 _EVENTS: dict[str, type[Event]] = {"feedback": FeedbackReceived, "activity": ActivityRecorded}
 _encoder = msgspec.json.Encoder()
@@ -54,75 +54,89 @@ class Received(Struct, frozen=True, gc=False):
     record: Outgoing
 
 
+class Heard(Struct, frozen=True, gc=False):
+    """A checked signal that is not sealed yet.
+
+    `id`; `written`: what was said, in its normal form, and `corrected`, where something else is kept;
+    `words`: those of `normal.write`, which are sealed if there is somebody `whose` they are; `added`: the
+    language and the time, where the sender did not say them.
+    """
+
+    arrival: Arrival
+    id: str
+    customer: str
+    written: bytes
+    words: bytes
+    added: bytes
+    corrected: bytes = b""
+
+    @property
+    def whose(self) -> bytes:
+        """By whose key it is sealed; nothing for what names nobody."""
+        named = self.words and (self.customer or PERSONAL in self.words)
+        return whose(self.customer, self.id) if named else b""
+
+    def receive(self) -> Received:
+        """As Arrival.receive, with its errors."""
+        return self.arrival.seal(self)
+
+
 class Arrival:
     """What signals share that are of one kind and came in together: written once, not with each."""
 
-    __slots__ = ("_around", "_kind", "_moment", "_seals", "at")
+    __slots__ = ("_around", "_kind", "_moment", "_seals", "_undated", "at")
 
     def __init__(self, kind: str, at: datetime, seals: Seals, traceparent: bytes = b"") -> None:
         """`kind`: "feedback" or "activity"."""
         self._kind, self.at, self._seals = kind, at, seals
         self._around = envelope(_EVENTS[kind], "intake", at, traceparent)
         self._moment = _encoder.encode(at.astimezone(UTC))
+        self._undated = b',"occurred_at":' + self._moment
 
     def receive(self, said: Said[FeedbackInput] | Said[ActivityInput], key: tuple[str, ...] = ()) -> Received:
         """`key`: the parts of an Idempotency-Key. Raises PermanentError `too_large` (shared/codec.py), and
         Unavailable where there are no keys to seal with yet."""
-        signal, written = said.signal, said.written
+        return self.seal(self.hear(said, key))
+
+    def hear(self, said: Said[FeedbackInput] | Said[ActivityInput], key: tuple[str, ...] = ()) -> Heard:
+        """All of `receive` that needs no key to seal with."""
+        signal = said.signal
         name = identity(self._kind, signal.source, signal.external_id, key)
         texts: Sequence[str] = ()
         if isinstance(signal, FeedbackInput) and not signal.language:
             texts = (signal.text, signal.subject)
-        customer, words = signal.customer.id, words_of(signal)
-        happened = signal.occurred_at
-        if happened is UNSET:
-            return self.write(name, customer, written, words, texts, dated=False)
-        # a sender's clock may be a little ahead (checks.AHEAD)
-        ahead = write(msgspec.structs.replace(signal, occurred_at=self.at)) if happened > self.at else b""
-        return self.write(name, customer, written, words, texts, dated=True, corrected=ahead)
+        happened, ahead = signal.occurred_at, b""
+        if happened is not UNSET and happened > self.at:
+            # a sender's clock may be a little ahead (checks.AHEAD)
+            ahead, _ = write(msgspec.structs.replace(signal, occurred_at=self.at))
+        added = self.added(texts, dated=happened is not UNSET)
+        return Heard(self, name, signal.customer.id, said.written, said.words, added, ahead)
 
-    def write(
-        self,
-        name: str,
-        customer: str,
-        written: bytes,
-        words: tuple[bytes, bytes],
-        texts: Sequence[str],
-        *,
-        dated: bool,
-        corrected: bytes = b"",
-    ) -> Received:
-        """`name`: the id; `written`: what was said, in its normal form, and `corrected`, where something else
-        is kept; `words`: as `normal.words_of` finds them in it; `texts`: those that tell the language, where
-        it was not said; `dated`: whether it says when it happened.
-
-        The customer is the record's key, so that one customer's signals stay in order. Raises as `receive`.
-        """
-        named, (prose, personal) = name.encode(), words
-        key = customer.encode() if customer else named
-        kept, sealed = corrected or written, b""
-        if (customer and prose) or personal:
-            mark = fingerprint(written, self._seals.key(key))
-            kept = without(kept, prose, personal)
-            sealed = b',"sealed":"%b"' % b2a_base64(
-                self._seals.seal(key, _words(prose, personal)), newline=False
-            )
-        else:
-            mark = fingerprint(written)
+    def added(self, texts: Sequence[str], *, dated: bool) -> bytes:
+        """`texts`: those that tell the language, where it was not said; `dated`: whether it was said when it
+        happened."""
         language = _LANGUAGES[language_of(*texts)] if texts else b""
-        happened = b"" if dated else b',"occurred_at":' + self._moment
-        head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b%b,' % (
-            named, mark.encode(), self._moment, language, happened, sealed,
+        return language if dated else language + self._undated
+
+    def seal(self, heard: Heard) -> Received:
+        """The customer is the record's key, so that one customer's signals stay in order.
+
+        Raises as `receive`.
+        """
+        named, owner = heard.id.encode(), heard.whose
+        kept, sealed = heard.corrected or heard.written, b""
+        if owner:
+            mark = fingerprint(heard.written, self._seals.marking(owner))
+            kept = without(kept, heard.words)
+            sealed = b',"sealed":"%b"' % b2a_base64(self._seals.seal(owner, heard.words), newline=False)
+        else:
+            mark = fingerprint(heard.written)
+        head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b,' % (
+            named, mark.encode(), self._moment, heard.added, sealed,
         )  # fmt: skip
         value = head + kept[1:]  # without its brace
-        return Received(self._kind, name, mark, record(self._around, named, value, key=key))
-
-
-def _words(prose: bytes, personal: bytes) -> bytes:
-    """The JSON of shared.events.Words."""
-    if not personal:
-        return b"{%b}" % prose
-    return b'{%b"personal":%b}' % (prose + b"," if prose else b"", personal)
+        key = heard.customer.encode() or named
+        return Received(self._kind, heard.id, mark, record(self._around, named, value, key=key))
 
 
 class Receiver:
@@ -137,14 +151,18 @@ class Receiver:
     def take(self, raw: bytes, *place: str) -> Received:
         """JSON to record; `place` tells apart the signals of one Idempotency-Key. Raises Refused with all
         that is wrong."""
-        return self.receive(self._read(raw, self._now, self._sender.source), *place)
+        return self.hear(raw, *place).receive()
 
-    def receive(self, said: Said[Any], *place: str) -> Received:
-        """A checked signal to record. Raises Refused when it names a source that its sender may not."""
+    def hear(self, raw: bytes, *place: str) -> Heard:
+        """As `take`, but for what needs a key to seal with."""
+        return self.hear_said(self._read(raw, self._now, self._sender.source), *place)
+
+    def hear_said(self, said: Said[Any], *place: str) -> Heard:
+        """A checked signal. Raises Refused when it names a source that its sender may not."""
         source, key, fixed = self._sender
         if fixed and said.signal.source != source:
             raise Refused([Flaw(("source",), "is fixed by the caller's key", source)])
-        return self.arrival.receive(said, (*key, *place) if key else ())
+        return self.arrival.hear(said, (*key, *place) if key else ())
 
 
 def receipt(identity: str, received_at: datetime) -> Response:

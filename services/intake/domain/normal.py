@@ -22,14 +22,15 @@ from services.intake.domain.inputs import (
     FeedbackInput,
     RatingInput,
 )
-from shared.events import Customer, Personal
+from shared.events import Customer, Personal, Words
 
 S = TypeVar("S", FeedbackInput, ActivityInput)
 
 PERSONAL_BYTES, PERSONAL_QUOTES = len('"personal":{}'), 2
 """What writing adds around name, phone and email: a part that a sender does not say."""
 
-_ENOUGH, _PERSONAL = len('"subject":'), b'"personal":{'
+PERSONAL = b'"personal":{'
+_ENOUGH, _NOTHING = len('"subject":'), len("{}")
 """What is looked for instead of all that was said: a long search costs more than the rest of the writing."""
 
 # Sorted attributes, so that their order is not content.
@@ -57,39 +58,37 @@ def normalised(said: S, source: str) -> S:
     return msgspec.structs.replace(said, **changes) if changes else said
 
 
-def write(said: FeedbackInput | ActivityInput) -> bytes:
-    """The JSON of a signal in its normal form: what equals its default is left out."""
-    who = said.customer
-    if who is NO_CUSTOMER:
-        return _encode(said)
-    # as events have a customer, so that what is personal can be sealed and erased by itself
-    personal = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
-    apart = Customer(id=who.id, tier=who.tier, region=who.region, personal=personal)
-    return _encode(_replaced(said, customer=apart))
-
-
-def words_of(said: FeedbackInput | ActivityInput) -> tuple[bytes, bytes]:
-    """What is sealed of a signal, as it stands in its normal form: the members of what was said, and the
-    object of who said it; empty where there is none."""
-    who, members = said.customer, []
+def write(said: FeedbackInput | ActivityInput) -> tuple[bytes, bytes]:
+    """The JSON of a signal in its normal form: what equals its default is left out. Beside it the JSON of
+    shared.events.Words: who said it, and what of it was said in words; empty where there is neither."""
+    who, personal = said.customer, None
+    if who is not NO_CUSTOMER:
+        # as events have a customer, so that what is personal can be sealed and erased by itself
+        personal = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
+        apart = Customer(id=who.id, tier=who.tier, region=who.region, personal=personal)
+        written = _encode(_replaced(said, customer=apart))
+    else:
+        written = _encode(said)
     if isinstance(said, FeedbackInput):
-        texts = (("subject", said.subject), ("text", said.text))
-        members = [b'"%b":%b' % (name.encode(), _encode(text)) for name, text in texts if text]
-    apart = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
-    return b",".join(members), _encode(apart) if apart is not None else b""
+        words = _encode(Words(subject=said.subject, text=said.text, personal=personal))
+    else:
+        words = _encode(Words(personal=personal))
+    return written, words if len(words) > _NOTHING else b""
 
 
-def without(written: bytes, prose: bytes, personal: bytes) -> bytes:
-    """A normal form without what `words_of` has found in it.
+def without(written: bytes, words: bytes) -> bytes:
+    """A normal form without the words that `write` has found in it.
 
     What is taken out stands nowhere before: within a text its quotes would be escaped.
     """
-    if prose:
-        at = written.index(b"," + prose[:_ENOUGH])  # the kind comes before
-        written = written[:at] + written[at + 1 + len(prose) :]
-    if personal:
-        at = written.index(_PERSONAL)
-        end = at + len(_PERSONAL) - 1 + len(personal)
+    split = words.find(PERSONAL)
+    prose = len(words) - 1 if split < 0 else split - 1 if split > 1 else 1
+    if prose > 1:  # the kind comes before; what stands in the braces takes its comma with it
+        at = written.index(b"," + words[1 : 1 + _ENOUGH])
+        written = written[:at] + written[at + prose :]
+    if split > 0:
+        at = written.index(PERSONAL)
+        end = at + len(words) - 1 - split
         written = written[: at - 1 if written[at - 1 : at] == b"," else at] + written[end:]
     return written
 

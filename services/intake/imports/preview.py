@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from services.intake.domain.imports import Mark, Reject
-from services.intake.imports.rows import RowReader, reject
+from services.intake.imports.rows import RowReader, received, reject
 from services.intake.imports.table import Table
 from shared.mapping import Mapping, RowError
 
@@ -26,7 +26,7 @@ def preview(table: Table, mapping: Mapping, rows: RowReader, start: Mark, now: d
         looked_at += 1
         try:
             body = rows.feedback(line)
-            rows.received(line, body, receiver)
+            received(rows.hear(line, body, receiver))
         except RowError as error:
             rejects.append(reject(line, error))
         else:

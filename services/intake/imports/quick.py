@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from services.intake.api.signals import Arrival, Received
+from services.intake.api.signals import Arrival, Heard
 from services.intake.domain.checks import check, is_clean
 from services.intake.domain.inputs import AttributeValue, CustomerInput, FeedbackInput, ProductInput, Refused
 from services.intake.domain.rows import read_row
@@ -186,7 +186,7 @@ class QuickRows:
         self._external_id, self._customer = _Said(whole, "external_id"), _Said(who, "id")
         self._texts = [_Said(whole, name) for name in _PROSE]
 
-    def receive(self, number: int, row: Row, arrival: Arrival) -> Received:
+    def hear(self, number: int, row: Row, arrival: Arrival) -> Heard:
         """A row that is no wider than the header. Raises Doubt."""
         try:
             pieces, rating = self._rows.of(row, arrival.at), self._ratings.piece(row, arrival.at)
@@ -202,8 +202,10 @@ class QuickRows:
         key = () if external_id else (*self._key, str(number))
         name = identity("feedback", self._source, external_id, key)
         personal = b"".join(pieces[self._person.start : self._person.end])
-        words = (subject + text)[:-1], b"{%b}" % personal[:-1] if personal else b""
-        return arrival.write(name, self._customer.of(row), written, words, texts, dated=bool(occurred_at))
+        words = subject + text + (b'"personal":{%b},' % personal[:-1] if personal else b"")
+        words = b"{%b}" % words[:-1] if words else b""
+        added = arrival.added(texts, dated=bool(occurred_at))
+        return Heard(arrival, name, self._customer.of(row), written, words, added)
 
     def _written(self, pieces: list[bytes]) -> bytes:
         """`pieces`: those of the row, an empty one, and that of its rating."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from services.intake.api.signals import FEEDBACK, Received, Receiver
+from services.intake.api.signals import FEEDBACK, Heard, Received, Receiver
 from services.intake.domain.imports import Mark, Reject
 from services.intake.domain.inputs import Refused
 from services.intake.domain.rows import read_row
@@ -56,17 +56,17 @@ class RowReader:
 
     def batches(self, after: Mark, now: Callable[[], datetime]) -> Iterator[Batch]:
         """Everything after a mark. Raises Unreadable where the file stops being a table."""
-        batch, seen, receiver = Batch(), _Seen(), self.receiver(now())
-        size = rows = 0
+        heard: list[_HeardRow] = []
+        receiver, size, rows = self.receiver(now()), 0, 0
         for line in self._table.rows(after):
             rows += 1
             if line.cells or line.fault:  # a line without anything is no row
-                size += self._add(batch, seen, line, receiver)
+                heard.append(self._heard(line, receiver))
+                size += heard[-1].size
             if rows >= BATCH_ROWS or size >= BATCH_BYTES:
-                yield self._closed(batch)
-                batch, seen, receiver = Batch(), _Seen(), self.receiver(now())
-                size = rows = 0
-        yield self._closed(batch)
+                yield self._batch(heard)
+                heard, receiver, size, rows = [], self.receiver(now()), 0, 0
+        yield self._batch(heard)
 
     def feedback(self, line: Line) -> dict[str, Any]:
         """The row as the body that POST /v1/feedback would take. Raises RowError."""
@@ -80,41 +80,39 @@ class RowReader:
         """Of the rows of one batch."""
         return Receiver(FEEDBACK, self._sender, now, self._seals, self._traceparent)
 
-    def received(self, line: Line, body: dict[str, Any], receiver: Receiver) -> Received:
-        """A mapped row as it is published. Raises RowError."""
+    def hear(self, line: Line, body: dict[str, Any], receiver: Receiver) -> Heard:
+        """A mapped row as it is published, but for its seal. Raises RowError."""
         try:
             said = read_row(body, receiver.arrival.at, self._sender.source)
-            return receiver.receive(said, str(line.number))
+            return receiver.hear_said(said, str(line.number))
         except Refused as refused:
             raise self._row_error(refused) from None
-        except PermanentError as error:
-            raise RowError("", error.detail) from None
 
-    def _add(self, batch: Batch, seen: _Seen, line: Line, receiver: Receiver) -> int:
-        """Returns the bytes that the row adds."""
+    def _heard(self, line: Line, receiver: Receiver) -> _HeardRow:
         try:
-            row = self._received(line, receiver)
-            again = seen.again(row.id, row.fingerprint)
+            if self._quick is not None and not line.fault and len(line.cells) <= self._width:
+                try:
+                    return _HeardRow(line, self._quick.hear(line.number, line.cells, receiver.arrival))
+                except Doubt:
+                    pass  # the careful way knows whether it is right, and else says why not
+            return _HeardRow(line, self.hear(line, self.feedback(line), receiver))
         except RowError as error:
-            batch.rejects.append(reject(line, error))
-            return sum(map(len, batch.rejects[-1].cells))
-        batch.accepted += 1
-        if again:
-            return 0
-        batch.records.append(row.record)
-        return len(row.record.value)
+            return _HeardRow(line, error)
 
-    def _received(self, line: Line, receiver: Receiver) -> Received:
-        """Raises RowError."""
-        if self._quick is not None and not line.fault and len(line.cells) <= self._width:
+    def _batch(self, rows: list[_HeardRow]) -> Batch:
+        """Of the rows since the one before, sealed with keys that are computed at once."""
+        batch, seen = Batch(mark=self._table.mark(), share=self._table.share()), _Seen()
+        self._seals.learn(row.heard.whose for row in rows if isinstance(row.heard, Heard))
+        for line, heard in rows:
             try:
-                return self._quick.receive(line.number, line.cells, receiver.arrival)
-            except Doubt:
-                pass  # the careful way knows whether it is right, and else says why not
-        return self.received(line, self.feedback(line), receiver)
-
-    def _closed(self, batch: Batch) -> Batch:
-        batch.mark, batch.share = self._table.mark(), self._table.share()
+                row = received(heard)
+                again = seen.again(row.id, row.fingerprint)
+            except RowError as error:
+                batch.rejects.append(reject(line, error))
+                continue
+            batch.accepted += 1
+            if not again:
+                batch.records.append(row.record)
         return batch
 
     def _row_error(self, refused: Refused) -> RowError:
@@ -137,6 +135,28 @@ def _quick(table: Table, mapping: Mapping, sender: Sender) -> QuickRows | None:
         return QuickRows(mapping, table.layout.header, sender, datetime.now(UTC))
     except Doubt:
         return None
+
+
+class _HeardRow(NamedTuple):
+    """A row, and what it says or why it is refused."""
+
+    line: Line
+    heard: Heard | RowError
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept of it until its batch is published."""
+        return len(self.heard.written) if isinstance(self.heard, Heard) else sum(map(len, self.line.cells))
+
+
+def received(heard: Heard | RowError) -> Received:
+    """The record of a row. Raises RowError."""
+    if isinstance(heard, RowError):
+        raise heard
+    try:
+        return heard.receive()
+    except PermanentError as error:
+        raise RowError("", error.detail) from None
 
 
 class _Seen:

@@ -69,7 +69,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled. Raises TransientError when MongoDB is away."""
-        self.seals.key(b"")  # rows are sealed as they are read, in a thread that cannot wait for the keys
+        self.seals.demand()  # rows are sealed as they are read, in a thread that cannot wait for the keys
         await self.jobs.prepare()
         await self.files.prepare()
         swept = 0.0
