@@ -21,7 +21,7 @@ from msgspec import structs
 
 from shared.errors import Unavailable
 from shared.events import Case, Change, Event, Words
-from shared.key_tree import LEVELS, KeyTree
+from shared.key_tree import LEVELS, Key, KeyTree
 from shared.keyring import Keyring
 
 _NONCE, _TAG = 12, 16
@@ -31,6 +31,12 @@ NOT_READ = "the keys of what people say were not read from MongoDB yet"
 _PLACE = re.compile(rb"[0-9a-f]{%d}" % LEVELS)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Words).decode
+
+
+def encrypted(place: bytes, key: Key, words: bytes, nonce: bytes = b"") -> bytes:
+    """As Seals.seal, with a key that is known (shared/keyring.py)."""
+    nonce = nonce or os.urandom(_NONCE)
+    return place + nonce + AESGCM(key.sealing).encrypt(nonce, words, place)
 
 
 class Seals:
@@ -66,18 +72,13 @@ class Seals:
         if some := set(people) - {b""}:
             self.ring.learn(some)
 
-    def marking(self, whose: bytes) -> bytes:
-        """The key of the mark by which what a person said is known again. Raises Unavailable."""
-        return self.ring.of(whose)[1].marking
-
     def seal(self, whose: bytes, words: bytes, nonce: bytes = b"") -> bytes:
         """`words`: the JSON of Words; `nonce`: 12 bytes that go with them alone, random ones without.
 
         Raises Unavailable.
         """
         place, key = self.ring.of(whose)
-        nonce = nonce or os.urandom(_NONCE)
-        return place + nonce + AESGCM(key.sealing).encrypt(nonce, words, place)
+        return encrypted(place, key, words, nonce)
 
     def open(self, sealed: bytes) -> Words | None:
         """None when the key was destroyed, or the bytes are not what was sealed. Raises Unavailable."""

@@ -191,6 +191,14 @@ def test_what_nobody_said_by_name_stays_readable() -> None:
 def test_members_of_the_same_name_within_attributes_are_not_taken_for_what_was_said() -> None:
     told = event(customer={"id": "C-1"}, subject="a", text="b", attributes={"subject": "a", "text": "b"})
     assert (told.subject, told.text, told.attributes) == ("a", "b", {"subject": "a", "text": "b"})
+    rating = {"metric": "csat", "score": 1, "scale_min": 1, "scale_max": 5}
+    named = {"attributes": {"kind": "k", "text": "b"}, "customer": {"name": "王"}, "rating": rating}
+    told = event(kind="survey", text="", **named)
+    assert (told.text, told.customer.personal, told.attributes["text"]) == ("", Personal(name="王"), "b")
+    alike = '","customer":{"personal":{"name":"x"}},"text":"'
+    told = event(customer={"id": "C-1", "name": alike, "region": alike}, subject=alike, text=alike)
+    assert (told.subject, told.text, told.customer.region) == (alike, alike, alike)
+    assert told.customer.personal == Personal(name=alike)
 
 
 def said_as(kind: type[Struct], given: Struct | UnsetType, **changed: Any) -> Any:

@@ -19,7 +19,7 @@ from fastapi import Response
 from msgspec import UNSET, Struct
 
 from services.intake.domain.inputs import ActivityInput, FeedbackInput, Flaw, Refused
-from services.intake.domain.normal import PERSONAL, fingerprint, without, write
+from services.intake.domain.normal import fingerprint, parted, write
 from services.intake.domain.reading import Form, Said
 from services.intake.domain.signals import Sender, identity
 from shared import ids
@@ -27,7 +27,7 @@ from shared.codec import Outgoing, envelope, record
 from shared.events import ActivityRecorded, Event, FeedbackReceived
 from shared.language import language_of
 from shared.problem import Fault, Problem, pointer
-from shared.sealing import Seals, whose
+from shared.sealing import Seals, encrypted, whose
 
 _EVENTS: dict[str, type[Event]] = {"feedback": FeedbackReceived, "activity": ActivityRecorded}
 _encoder = msgspec.json.Encoder()
@@ -57,24 +57,19 @@ class Received(Struct, frozen=True, gc=False):
 class Heard(Struct, frozen=True, gc=False):
     """A checked signal that is not sealed yet.
 
-    `id`; `written`: what was said, in its normal form, and `corrected`, where something else is kept;
-    `words`: those of `normal.write`, which are sealed if there is somebody `whose` they are; `added`: the
-    language and the time, where the sender did not say them.
+    `written` and `personal`: as `normal.write` does; `corrected`: the normal form, where something else is
+    kept than was said; `added`: the language and the time, where the sender did not say them; `whose`: by
+    whose key its words are sealed, nothing for what has none or names nobody.
     """
 
     arrival: Arrival
     id: str
     customer: str
     written: bytes
-    words: bytes
+    personal: bytes
     added: bytes
+    whose: bytes
     corrected: bytes = b""
-
-    @property
-    def whose(self) -> bytes:
-        """By whose key it is sealed; nothing for what names nobody."""
-        named = self.words and (self.customer or PERSONAL in self.words)
-        return whose(self.customer, self.id) if named else b""
 
     def receive(self) -> Received:
         """As Arrival.receive, with its errors."""
@@ -110,7 +105,9 @@ class Arrival:
             # a sender's clock may be a little ahead (checks.AHEAD)
             ahead, _ = write(msgspec.structs.replace(signal, occurred_at=self.at))
         added = self.added(texts, dated=happened is not UNSET)
-        return Heard(self, name, signal.customer.id, said.written, said.words, added, ahead)
+        customer, in_words = signal.customer.id, isinstance(signal, FeedbackInput) and _is_prose(signal)
+        owner = owner_of(customer, name, said.personal, in_words=in_words)
+        return Heard(self, name, customer, said.written, said.personal, added, owner, ahead)
 
     def added(self, texts: Sequence[str], *, dated: bool) -> bytes:
         """`texts`: those that tell the language, where it was not said; `dated`: whether it was said when it
@@ -123,12 +120,13 @@ class Arrival:
 
         Raises as `receive`.
         """
-        named, owner = heard.id.encode(), heard.whose
-        kept, sealed = heard.corrected or heard.written, b""
-        if owner:
-            mark = fingerprint(heard.written, self._seals.marking(owner))
-            kept = without(kept, heard.words)
-            sealed = b',"sealed":"%b"' % b2a_base64(self._seals.seal(owner, heard.words), newline=False)
+        named, sealed = heard.id.encode(), b""
+        kept = heard.corrected or heard.written
+        if heard.whose:
+            place, own = self._seals.ring.of(heard.whose)
+            mark = fingerprint(heard.written, own.marking)
+            kept, words = parted(kept, heard.personal)
+            sealed = b',"sealed":"%b"' % b2a_base64(encrypted(place, own, words), newline=False)
         else:
             mark = fingerprint(heard.written)
         head = b'{"id":"%b","fingerprint":"%b","received_at":%b%b%b,' % (
@@ -137,6 +135,15 @@ class Arrival:
         value = head + kept[1:]  # without its brace
         key = heard.customer.encode() or named
         return Received(self._kind, heard.id, mark, record(self._around, named, value, key=key))
+
+
+def owner_of(customer: str, name: str, personal: bytes, *, in_words: bool) -> bytes:
+    """By whose key a signal is sealed; nothing for what has no words, or names nobody."""
+    return whose(customer, name) if personal or (customer and in_words) else b""
+
+
+def _is_prose(signal: FeedbackInput) -> bool:
+    return bool(signal.text or signal.subject)
 
 
 class Receiver:

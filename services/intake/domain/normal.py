@@ -22,16 +22,14 @@ from services.intake.domain.inputs import (
     FeedbackInput,
     RatingInput,
 )
-from shared.events import Customer, Personal, Words
+from shared.events import Customer, Personal
 
 S = TypeVar("S", FeedbackInput, ActivityInput)
 
 PERSONAL_BYTES, PERSONAL_QUOTES = len('"personal":{}'), 2
 """What writing adds around name, phone and email: a part that a sender does not say."""
 
-PERSONAL = b'"personal":{'
-_ENOUGH, _NOTHING = len('"subject":'), len("{}")
-"""What is looked for instead of all that was said: a long search costs more than the rest of the writing."""
+_SUBJECT, _TEXT, _CUSTOMER, _PERSONAL = b',"subject":', b',"text":', b',"customer":{', b'"personal":{'
 
 # Sorted attributes, so that their order is not content.
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -59,38 +57,38 @@ def normalised(said: S, source: str) -> S:
 
 
 def write(said: FeedbackInput | ActivityInput) -> tuple[bytes, bytes]:
-    """The JSON of a signal in its normal form: what equals its default is left out. Beside it the JSON of
-    shared.events.Words: who said it, and what of it was said in words; empty where there is neither."""
-    who, personal = said.customer, None
-    if who is not NO_CUSTOMER:
-        # as events have a customer, so that what is personal can be sealed and erased by itself
-        personal = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
-        apart = Customer(id=who.id, tier=who.tier, region=who.region, personal=personal)
-        written = _encode(_replaced(said, customer=apart))
-    else:
-        written = _encode(said)
-    if isinstance(said, FeedbackInput):
-        words = _encode(Words(subject=said.subject, text=said.text, personal=personal))
-    else:
-        words = _encode(Words(personal=personal))
-    return written, words if len(words) > _NOTHING else b""
+    """The JSON of a signal in its normal form: what equals its default is left out. Beside it who said it, as
+    it stands there: the object of name, phone and email; empty without."""
+    who = said.customer
+    if who is NO_CUSTOMER:
+        return _encode(said), b""
+    # as events have a customer, so that what is personal can be sealed and erased by itself
+    personal = Personal(name=who.name, phone=who.phone, email=who.email) if is_personal(who) else None
+    apart = Customer(id=who.id, tier=who.tier, region=who.region, personal=personal)
+    written = _encode(_replaced(said, customer=apart))
+    return written, _encode(personal) if personal is not None else b""
 
 
-def without(written: bytes, words: bytes) -> bytes:
-    """A normal form without the words that `write` has found in it.
+def parted(written: bytes, personal: bytes) -> tuple[bytes, bytes]:
+    """A normal form with a customer, without its words; and those, as the JSON of shared.events.Words.
 
-    What is taken out stands nowhere before: within a text its quotes would be escaped.
+    Within what somebody said, quotes are escaped: it cannot look like a member. The prose ends where the
+    customer begins, and what else may be named like it (attributes) comes after that.
     """
-    split = words.find(PERSONAL)
-    prose = len(words) - 1 if split < 0 else split - 1 if split > 1 else 1
-    if prose > 1:  # the kind comes before; what stands in the braces takes its comma with it
-        at = written.index(b"," + words[1 : 1 + _ENOUGH])
-        written = written[:at] + written[at + prose :]
-    if split > 0:
-        at = written.index(PERSONAL)
-        end = at + len(words) - 1 - split
-        written = written[: at - 1 if written[at - 1 : at] == b"," else at] + written[end:]
-    return written
+    who = written.index(_CUSTOMER)
+    prose = written.find(_SUBJECT, 0, who)
+    if prose < 0:
+        prose = written.find(_TEXT, 0, who)
+    if prose < 0:
+        prose = who
+    said = written[prose + 1 : who]
+    if not personal:
+        return written[:prose] + written[who:], b"{%b}" % said
+    start = written.index(_PERSONAL, who)
+    end = start + len(_PERSONAL) + len(personal) - 1
+    comma = written[start - 1 : start] == b","
+    words = b'{%b,"personal":%b}' % (said, personal) if said else b'{"personal":%b}' % personal
+    return written[:prose] + written[who : start - comma] + written[end:], words
 
 
 def is_personal(said: CustomerInput) -> bool:

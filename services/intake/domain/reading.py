@@ -27,11 +27,11 @@ _SHORTEST_MEMBER = len(',"a":0')
 
 
 class Said(msgspec.Struct, Generic[S], frozen=True, gc=False):
-    """A checked signal in its normal form, and that form written (normal.write)."""
+    """A checked signal in its normal form, and that form written, as normal.write does."""
 
     signal: S
     written: bytes
-    words: bytes
+    personal: bytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Form(Generic[S]):
         if check(signal, now) or ((escapes or _DELETE in raw) and check_characters(signal)):
             raise diagnose(raw, self.type, now)
         said = normalised(signal, source)
-        written, words = write(said)
+        written, personal = write(said)
         named = b"" if said.source is signal.source else _member_of_source(source)
         if (
             not _has_no_room(raw, signal, written, len(named))
@@ -65,7 +65,7 @@ class Form(Generic[S]):
             and (refused := diagnose(raw, self.type, now, certain=False))
         ):
             raise refused
-        return Said(said, written, words)
+        return Said(said, written, personal)
 
 
 def _has_no_room(raw: bytes, signal: FeedbackInput | ActivityInput, written: bytes, added: int) -> bool:

@@ -25,8 +25,8 @@ def read_row(value: dict[str, Any], now: datetime, source: str) -> Said[Feedback
         said = normalised(msgspec.convert(value, FeedbackInput), source)
     except msgspec.ValidationError:
         raise diagnose(msgspec.json.encode(value), FeedbackInput, now) from None
-    written, words = write(said)
+    written, personal = write(said)
     doubtful = _BACKSLASH in written or _DELETE in written
     if check(said, now) or (doubtful and check_characters(said)):
         raise diagnose(msgspec.json.encode(value), FeedbackInput, now)
-    return Said(said, written, words)
+    return Said(said, written, personal)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from services.intake.api.signals import Arrival, Heard
+from services.intake.api.signals import Arrival, Heard, owner_of
 from services.intake.domain.checks import check, is_clean
 from services.intake.domain.inputs import AttributeValue, CustomerInput, FeedbackInput, ProductInput, Refused
 from services.intake.domain.rows import read_row
@@ -202,10 +202,10 @@ class QuickRows:
         key = () if external_id else (*self._key, str(number))
         name = identity("feedback", self._source, external_id, key)
         personal = b"".join(pieces[self._person.start : self._person.end])
-        words = subject + text + (b'"personal":{%b},' % personal[:-1] if personal else b"")
-        words = b"{%b}" % words[:-1] if words else b""
-        added = arrival.added(texts, dated=bool(occurred_at))
-        return Heard(arrival, name, self._customer.of(row), written, words, added)
+        personal = b"{%b}" % personal[:-1] if personal else b""
+        customer, added = self._customer.of(row), arrival.added(texts, dated=bool(occurred_at))
+        owner = owner_of(customer, name, personal, in_words=bool(subject or text))
+        return Heard(arrival, name, customer, written, personal, added, owner)
 
     def _written(self, pieces: list[bytes]) -> bytes:
         """`pieces`: those of the row, an empty one, and that of its rating."""
