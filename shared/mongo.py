@@ -24,6 +24,7 @@ from motor.motor_asyncio import (
 from pymongo import IndexModel, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
+    ConfigurationError,
     ExecutionTimeout,
     NetworkTimeout,
     OperationFailure,
@@ -54,14 +55,18 @@ class Mongo:
     """One client per process. `database(name)` is a service's own database."""
 
     def __init__(self, uri: str) -> None:
-        self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            uri,
-            timeoutMS=OPERATION_DEADLINE_MS,
-            serverSelectionTimeoutMS=5000,
-            connectTimeoutMS=3000,
-            retryWrites=True,
-            appname="cqm",
-        )
+        """Raises SetupError for what is no address of a MongoDB."""
+        try:
+            self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+                uri,
+                timeoutMS=OPERATION_DEADLINE_MS,
+                serverSelectionTimeoutMS=5000,
+                connectTimeoutMS=3000,
+                retryWrites=True,
+                appname="cqm",
+            )
+        except (ConfigurationError, ValueError) as error:
+            raise SetupError(f"the address of MongoDB is wrong: {error}") from error
 
     def database(self, name: str) -> Database:
         return self._client.get_database(

@@ -98,8 +98,9 @@ async def _erase(
             if not (found.known or unknown):
                 return None
             keys = KeyStore(client, prefix, Seals())
-            await keys.destroy(name.encode(), datetime.now(UTC))
+            # the key at last: whoever is stopped before it sees that nothing was erased, and does it again
             await _rejects(client, prefix).delete_many(_naming(name))
+            await keys.destroy(name.encode(), datetime.now(UTC))
         note("the services read the keys anew")
         await asyncio.sleep(2 * LOOK_SECONDS)  # what they may take to look, and as long again
         return found
@@ -145,7 +146,8 @@ def _rejects(client: Mongo, prefix: str) -> Collection:
 
 
 def _naming(name: str) -> Document:
-    return {"cells": {"$regex": re.escape(name)}}
+    """Rows with a cell in which the id stands, and not as a part of a longer one: C-1 is not in C-10."""
+    return {"cells": {"$regex": rf"(?<![\w-]){re.escape(name)}(?![\w-])"}}
 
 
 def _tell(erased: Erased) -> None:

@@ -270,7 +270,21 @@ async def test_an_unknown_customer_is_told_and_nothing_is_destroyed(office: Offi
     assert code != 0 and "erased:" not in told
 
 
-async def test_a_mongodb_that_goes_away_at_the_last_step_is_one_sentence(
+async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -> None:
+    prefix = f"t{uuid4().hex[:10]}"
+    with MongoClient[Any](servers.mongo) as client:
+        rejects = client[f"{prefix}_intake"].import_rejects
+        cells = ["P-1", "x;P-1;y", "客户P-1的", "P-10", "XP-1", "P-1-2", "P.1"]
+        rejects.insert_many([{"_id": number, "cells": ["a", cell]} for number, cell in enumerate(cells)])
+        code, told = await cqm(servers.mongo, prefix, "erase", "P-1", "--yes")
+        left = [row["cells"][1] for row in rejects.find({}, sort=[("_id", 1)])]
+        client.drop_database(f"{prefix}_intake")
+        client.drop_database(f"{prefix}_keys")
+    assert code == 0 and "3 refused rows" in told, told
+    assert left == ["P-10", "XP-1", "P-1-2", "P.1"]
+
+
+async def test_a_mongodb_that_goes_away_while_refused_rows_are_deleted_is_one_sentence(
     servers: Servers, tmp_path: Path
 ) -> None:
     if servers.kind == GIVEN:
@@ -284,7 +298,9 @@ async def test_a_mongodb_that_goes_away_at_the_last_step_is_one_sentence(
             proxy.lose("delete")
             mongo = f"mongodb://{HOST}:{port}/?directConnection=true"
             code, told = await cqm(mongo, prefix, "erase", "P-1", "--yes")
+        destroyed = list(client[f"{prefix}_keys"].cuts.find({"_id": {"$ne": ""}}))
         client.drop_database(f"{prefix}_intake")
         client.drop_database(f"{prefix}_keys")
     assert proxy.lost and code == 1
     assert "error: MongoDB did not answer" in told and "Traceback" not in told, told
+    assert not destroyed, "the key is the last to go"

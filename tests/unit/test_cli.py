@@ -63,6 +63,17 @@ def test_a_foreseeable_error_is_one_sentence_and_a_remedy_never_a_traceback(
     ]
 
 
+@pytest.mark.parametrize("address", ["mongo:/x", "mongodb://a:b@c@d/", "mongodb://localhost:99999"])
+def test_an_address_that_is_none_is_one_sentence(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["erase", "C-1", "--yes", "--mongo", address, "--data-dir", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["cqm", *command])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.startswith("error: the address of MongoDB is wrong: ")
+
+
 @pytest.mark.parametrize("command", [["erase", "C-1", "--yes"], ["rebuild", "analytics", "--drop-old"]])
 def test_the_option_that_is_missing_is_named_and_no_other(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
