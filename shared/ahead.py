@@ -41,7 +41,7 @@ class Ahead:
         found = self._read.get(place)
         if found is not None:
             return found
-        decoded = self._decoded.pop(place) if place in self._decoded else None
+        decoded = self._decoded.pop(place, None)
         event, trace = decoded or decode(record.value, record.headers)
         if self.seals is not None:
             event = self.seals.opened(event)

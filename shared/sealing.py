@@ -22,7 +22,7 @@ from msgspec import structs
 from shared.errors import Unavailable
 from shared.events import Case, Change, Event, Words
 from shared.key_tree import LEVELS, Key, KeyTree
-from shared.keyring import Keyring
+from shared.known_keys import KnownKeys
 
 _NONCE, _TAG = 12, 16
 AROUND = LEVELS + _NONCE + _TAG
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(Words).decode
 
 
 def encrypted(place: bytes, key: Key, words: bytes, nonce: bytes = b"") -> bytes:
-    """As Seals.seal, with a key that is known (shared/keyring.py)."""
+    """As Seals.seal, with a key that is known (shared/known_keys.py)."""
     nonce = nonce or os.urandom(_NONCE)
     return place + nonce + AESGCM(key.sealing).encrypt(nonce, words, place)
 
@@ -43,26 +43,26 @@ class Seals:
     """Seals and opens with the keys of a tree; without one yet, nobody's words are taken or shown."""
 
     def __init__(self, tree: KeyTree | None = None) -> None:
-        self._ring = Keyring(tree) if tree is not None else None
+        self._known = KnownKeys(tree) if tree is not None else None
 
     def use(self, tree: KeyTree) -> None:
         """Another tree from now on: keys were destroyed."""
-        self._ring = Keyring(tree)
+        self._known = KnownKeys(tree)
 
     @property
     def ready(self) -> bool:
-        return self._ring is not None
+        return self._known is not None
 
     def demand(self) -> None:
         """Raises Unavailable where there are no keys yet."""
-        _ = self.ring
+        _ = self.known
 
     @property
-    def ring(self) -> Keyring:
+    def known(self) -> KnownKeys:
         """Raises Unavailable."""
-        if self._ring is None:
+        if self._known is None:
             raise Unavailable(NOT_READ)
-        return self._ring
+        return self._known
 
     def learn(self, people: Iterable[bytes]) -> None:
         """Compute the keys of many at once, which costs a tenth of each alone; nobody is b"".
@@ -70,20 +70,20 @@ class Seals:
         Raises Unavailable.
         """
         if some := set(people) - {b""}:
-            self.ring.learn(some)
+            self.known.learn(some)
 
     def seal(self, whose: bytes, words: bytes, nonce: bytes = b"") -> bytes:
         """`words`: the JSON of Words; `nonce`: 12 bytes that go with them alone, random ones without.
 
         Raises Unavailable.
         """
-        place, key = self.ring.of(whose)
+        place, key = self.known.of(whose)
         return encrypted(place, key, words, nonce)
 
     def open(self, sealed: bytes) -> Words | None:
         """None when the key was destroyed, or the bytes are not what was sealed. Raises Unavailable."""
         place, nonce, secret = sealed[:LEVELS], sealed[LEVELS : LEVELS + _NONCE], sealed[LEVELS + _NONCE :]
-        key = self.ring.at(place) if _PLACE.fullmatch(place) else None
+        key = self.known.at(place) if _PLACE.fullmatch(place) else None
         try:
             return None if key is None else _decode(AESGCM(key.sealing).decrypt(nonce, secret, place))
         except (InvalidTag, ValueError, msgspec.MsgspecError):
@@ -92,7 +92,7 @@ class Seals:
     def learn_sealed(self, some: Iterable[bytes]) -> None:
         """Compute the keys at once that open what is sealed, as `learn` does. Raises Unavailable."""
         if places := [place for sealed in some if _PLACE.fullmatch(place := sealed[:LEVELS])]:
-            self.ring.learn_places(places)
+            self.known.learn_places(places)
 
     # --- events ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from shared import keyring
+from shared import known_keys
 from shared.errors import Unavailable
 from shared.events import Case, Change, Customer, FeedbackReceived, Personal, Words
 from shared.key_tree import SEED, Cut, KeyTree, destroyed, place_of
@@ -65,7 +65,7 @@ def test_keys_that_were_learnt_at_once_are_those_that_one_gets_alone() -> None:
     alone, at_once = Seals(erased(b"C-3")), Seals(erased(b"C-3"))
     at_once.learn([*people, b""])
     for whose in people:
-        assert at_once.ring.of(whose) == alone.ring.of(whose)
+        assert at_once.known.of(whose) == alone.known.of(whose)
     sealed = [alone.seal(whose, SAID) for whose in people]
     opening = Seals(erased(b"C-3"))
     opening.learn_sealed([*sealed, b"", b"no place", b"x" * 99])
@@ -73,12 +73,12 @@ def test_keys_that_were_learnt_at_once_are_those_that_one_gets_alone() -> None:
 
 
 def test_more_people_than_are_remembered_are_all_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "_REMEMBERED", 10)
+    monkeypatch.setattr(known_keys, "_REMEMBERED", 10)
     seals = Seals(KeyTree([ROOT]))
     for start in range(0, 60, 6):
         seals.learn(b"C-%d" % number for number in range(start, start + 6))
-        assert seals.ring.of(b"C-%d" % start) == SEALS.ring.of(b"C-%d" % start)
-        assert len(seals.ring._at) <= 10 and len(seals.ring._of) <= 10
+        assert seals.known.of(b"C-%d" % start) == SEALS.known.of(b"C-%d" % start)
+        assert len(seals.known._at) <= 10 and len(seals.known._of) <= 10
 
 
 @given(st.binary(max_size=80))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -62,8 +62,8 @@ class Taking:
     async def take(self, bodies: Sequence[bytes]) -> None:
         """Publish what is right. Raises Unavailable; what was said before is safe to say again."""
         for start in range(0, len(bodies), _SLICE):
-            heard = [one async for one in self._heard(start, bodies[start : start + _SLICE])]
-            # the keys of all at once (shared/keyring.py)
+            heard = await self._heard(start, bodies[start : start + _SLICE])
+            # the keys of all at once (shared/known_keys.py)
             self.seals.learn(one.whose for one in heard if isinstance(one, Heard))
             records = []
             for index, one in enumerate(heard, start):
@@ -84,17 +84,21 @@ class Taking:
         report = {"accepted": self._accepted.total(), "rejected": self.rejected, "items": self.items}
         return Response(msgspec.json.encode(report), 207 if self.rejected else 202, media_type=JSON)
 
-    async def _heard(self, start: int, bodies: Sequence[bytes]) -> AsyncIterator[Heard | Problem]:
+    async def _heard(self, start: int, bodies: Sequence[bytes]) -> list[Heard | Problem]:
+        """Each item, or what is wrong with it."""
+        heard: list[Heard | Problem] = []
         refused = 0
         for index, raw in enumerate(bodies, start):
             try:
                 if len(raw) > MAX_BODY:
                     raise Problem(413, f"The item is over the limit of {MAX_BODY} bytes.", limit=MAX_BODY)
-                yield self.read(index, raw)
+                heard.append(self.read(index, raw))
             except Problem as problem:
-                yield problem
-                if (refused := refused + 1) % _TURN == 0:
+                heard.append(problem)
+                refused += 1
+                if refused % _TURN == 0:
                     await asyncio.sleep(0)
+        return heard
 
     def _one(self, index: int, heard: Heard | Problem) -> Received | None:
         """None for one that was there before. Raises Problem."""

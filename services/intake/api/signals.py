@@ -123,7 +123,7 @@ class Arrival:
         named, sealed = heard.id.encode(), b""
         kept = heard.corrected or heard.written
         if heard.whose:
-            place, own = self._seals.ring.of(heard.whose)
+            place, own = self._seals.known.of(heard.whose)
             mark = fingerprint(heard.written, own.marking)
             kept, words = parted(kept, heard.personal)
             sealed = b',"sealed":"%b"' % b2a_base64(encrypted(place, own, words), newline=False)

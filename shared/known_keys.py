@@ -10,7 +10,7 @@ _REMEMBERED = 4096
 """Keys; more are forgotten all at once, but for those that were just asked for."""
 
 
-class Keyring:
+class KnownKeys:
     """Any thread may ask: what another one forgets meanwhile is computed again."""
 
     def __init__(self, tree: KeyTree) -> None:
