@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,8 @@ from shared.errors import Unavailable
 from shared.events import Case, Change, Event, Words
 from shared.key_tree import LEVELS, Key, KeyTree
 from shared.known_keys import KnownKeys
+
+E = TypeVar("E", bound=Event)
 
 _NONCE, _TAG = 12, 16
 AROUND = LEVELS + _NONCE + _TAG
@@ -96,7 +99,7 @@ class Seals:
 
     # --- events ----------------------------------------------------------------------------------------
 
-    def opened(self, event: Event) -> Event:
+    def opened(self, event: E) -> E:
         """A signal with what its sender said; as it is where the key was destroyed."""
         sealed: bytes = getattr(event, "sealed", b"")
         words = self.open(sealed) if sealed else None

@@ -6,18 +6,14 @@ what a compaction makes of the texts.
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
 from ddsketch.mapping import LogarithmicMapping
-from rich.console import Console
-from rich.table import Table
 
 from services.analytics.app import RELATIVE_ERROR
 from services.analytics.domain import feedback
@@ -30,55 +26,31 @@ from services.intake.api.signals import Arrival
 from services.intake.domain.rows import read_row
 from shared.events import FeedbackReceived
 from tests.bench import workload
-from tests.bench.machine import machine, show_machine
+from tests.bench.parts import Parts
 from tests.support.seals import SEALS
 
-BATCH, ROUNDS = 1000, 5
-T = TypeVar("T")
+BATCH = 1000
 
 
-def main(count: Annotated[int, typer.Option(min=BATCH, help="Feedback.")] = 10_000) -> None:
+def main(count: Annotated[int, typer.Option(min=BATCH, help="Feedback.")] = 4_000) -> None:
     """CPU microseconds per feedback, the least of five rounds."""
-    console = Console(width=None if Console().is_terminal else 120)
-    show_machine(console, machine())
-    console.print(f"{count:,} feedback with 1 KB of text each")
-    table = Table("part", "us")
-    for name, us in measure(count):
-        table.add_row(name, f"{us:.1f}")
-    console.print(table)
-
-
-def measure(count: int) -> list[tuple[str, float]]:
-    """Each part by name, and what it takes."""
-    found: list[tuple[str, float]] = []
-
-    def part(name: str, work: Callable[[], T]) -> T:
-        best, made = float("inf"), None
-        for _ in range(ROUNDS):
-            del made
-            began = time.process_time()
-            made = work()
-            best = min(best, time.process_time() - began)
-        found.append((name, best * 1e6 / count))
-        assert made is not None
-        return made
-
-    gc.disable()  # what is held here a service would have written and forgotten
+    parts = Parts(count)
     now, decode = datetime.now(UTC), msgspec.json.Decoder(FeedbackReceived).decode
     said = (read_row(one, now, "bench") for one in workload.signals(count, run="hearing"))
     arrival = Arrival("feedback", now, SEALS)
     written = [arrival.receive(one).record.value for one in said]
-    events = part("decode", lambda: [decode(one) for one in written])
+    sealed = parts.take("decode", lambda: [decode(one) for one in written])
+    events = parts.take("open, keys known", lambda: [SEALS.opened(one) for one in sealed])
     batches = [events[start : start + BATCH] for start in range(0, count, BATCH)]
     listen = listener(ZoneInfo("Asia/Shanghai"))
-    part("hear what texts say", lambda: [listen(event) for event in events])
-    part("decide without texts", lambda: _decided(batches, None))
-    outcomes = part("decide", lambda: _decided(batches, listen))
-    part("documents", lambda: [[document(fact, SEALS) for facts in one.new.values() for fact in facts]
+    parts.take("hear what texts say", lambda: [listen(event) for event in events])
+    parts.take("decide without texts", lambda: _decided(batches, None))
+    outcomes = parts.take("decide", lambda: _decided(batches, listen))
+    parts.take("documents", lambda: [[document(fact, SEALS) for facts in one.new.values() for fact in facts]
                                for one in outcomes])  # fmt: skip
-    segments = part("segments", lambda: [{"t": shares(one.rows)} for one in outcomes])
-    part("compact texts", lambda: voice.divided(voice.lines_of(segments)))
-    return found
+    segments = parts.take("segments", lambda: [{"t": shares(one.rows)} for one in outcomes])
+    parts.take("compact texts", lambda: voice.divided(voice.lines_of(segments)))
+    parts.show()
 
 
 def _decided(batches: Sequence[Sequence[FeedbackReceived]], listen: Listen | None) -> list[Outcome]:

@@ -262,6 +262,26 @@ async def test_a_compaction_that_takes_too_long_is_tried_smaller(
     assert await store.database.segments.find_one({}) is None
 
 
+async def test_a_compaction_never_asks_for_more_sums_at_once_than_a_cold_disk_reads_within_a_deadline(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that fits into an answer of 16 MB once took longer than the 10 s there are."""
+    await store.empty()
+    monkeypatch.setattr(weeks, "SUMS_AT_ONCE", 3)
+    for _ in range(2):
+        await store.hear(four_weeks(uuid4().hex))
+        await compact_all(store)
+    await store.database.leases.update_one({"_id": compaction.LEASE}, {"$unset": {"weeks": ""}})
+    await store.hear(four_weeks(uuid4().hex))
+    await store.database.command("profile", 2)
+    await compact_all(store)
+    await store.database.command("profile", 0)
+    read = {"op": {"$in": ["query", "getmore"]}, "ns": {"$regex": r"\.(days|weeks|chunks)$"}}
+    answers = [one["nreturned"] async for one in store.database["system.profile"].find(read)]
+    await store.database.drop_collection("system.profile")
+    assert max(answers) == 3 and sum(answers) > 100
+
+
 async def test_whoever_was_overtaken_while_it_summed_writes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

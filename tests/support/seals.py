@@ -6,7 +6,8 @@ from shared.events import Case
 from shared.key_tree import SEED, Cut, KeyTree
 from shared.sealing import Seals
 
-SEALS = Seals(KeyTree([Cut(b"", 0, bytes(range(1, SEED + 1)))]))
+TREE = KeyTree([Cut(b"", 0, bytes(range(1, SEED + 1)))])
+SEALS = Seals(TREE)
 
 
 def unsealed(case: Case) -> Case:

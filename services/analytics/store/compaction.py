@@ -225,7 +225,7 @@ class Compactor:
     ) -> dict[str, Document]:
         with driver_errors():
             found = self.database[collection].find({"_id": {"$in": list(ids)}}, fields)
-            return {document["_id"]: document async for document in found}
+            return {document["_id"]: document async for document in found.batch_size(weeks.SUMS_AT_ONCE)}
 
 
 def _give_back() -> None:

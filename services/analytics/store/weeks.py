@@ -24,6 +24,9 @@ log = structlog.get_logger("cqm.weeks")
 
 COMPACTOR = "compactor"
 """The document in `leases` that counts rounds."""
+SUMS_AT_ONCE = 32
+"""Documents of sums in one answer of MongoDB, which has a deadline: a full one of 16 MB may take longer
+to read from a disk."""
 
 
 async def are_whole(database: Database, session: Session | None = None) -> bool:
@@ -79,7 +82,8 @@ async def _days_of_weeks(
 ) -> AsyncIterator[tuple[int, list[Document]]]:
     """The days that there are by week, in the order of time."""
     monday, days = 0, list[Document]()
-    async for day in database.days.find({"_id": day_ids(tally, by)}, {"v": 1}).sort("_id", 1):
+    stored = database.days.find({"_id": day_ids(tally, by)}, {"v": 1})
+    async for day in stored.sort("_id", 1).batch_size(SUMS_AT_ONCE):
         of = monday_of(day_of_key(day["_id"]))
         if days and of != monday:
             yield monday, days
