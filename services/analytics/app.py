@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
+from services.analytics.domain.spans import middle
 from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
 from services.analytics.generation import Current, Reading
@@ -85,6 +86,7 @@ def _reading(
     customers, voice = CustomerStore(database), VoiceStore(database)
     positions = PositionStore(database, f"{settings.database_prefix}.analytics.")
     zone = ZoneInfo(settings.reporting_zone)
-    answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value, week)
+    value_of = middle(sketch.key, sketch.value)
+    answers = Answers(figures, evidence, freshness, service.clock, zone, value_of, week)
     router = api.routes(answers, customers, voice, log, sketch.key, positions, service.access)
     return Reading(router, positions, Compactor(service.mongo, database), [customers.prepare])

@@ -59,6 +59,7 @@ def case_changed(
         "opened_at": NOON,
     }
     fields = fields | given
+    change = fields.pop("change", None)
     case = Case(
         id=an_id(name),
         reference="0000-0000-0000",
@@ -67,7 +68,7 @@ def case_changed(
         updated_at=NOON + timedelta(minutes=version),
         **fields,
     )
-    change = Change(type="noted", actor="test", at=case.updated_at)
+    change = change or Change(type="noted", actor="test", at=case.updated_at)
     return CaseChanged(id=an_id((name, version)), case=case, change=change)
 
 

@@ -49,8 +49,11 @@ def feedback_frame(events: Sequence[Event]) -> Frame:
 def case_frame(events: Sequence[Event]) -> Frame:
     """One row per case, of its highest version."""
     newest: dict[Any, CaseChanged] = {}
+    came: dict[Any, set[Any]] = {}
     for event in events:
         if isinstance(event, CaseChanged):
+            if event.change.feedback_id is not None:
+                came.setdefault(event.case.id, set()).add((event.case.version, event.change.at))
             seen = newest.get(event.case.id)
             if seen is None or event.case.version > seen.case.version:
                 newest[event.case.id] = event
@@ -63,10 +66,11 @@ def case_frame(events: Sequence[Event]) -> Frame:
             "department": case.department, "category": case.category, "kind": case.kind,
             "channel": case.channel, "customer": case.customer.id, "opened": case.opened_at,
             "resolved": back.start if back else case.resolved_at, "reopened": back.end if back else None,
+            "later": sum(at >= back.end for _, at in came.get(case.id, ())) if back and back.end else 0,
         })  # fmt: skip
     return pd.DataFrame(found, columns=[
         "id", "about", "status", "department", "category", "kind", "channel", "customer", "opened",
-        "resolved", "reopened"])  # fmt: skip
+        "resolved", "reopened", "later"])  # fmt: skip
 
 
 def target_frame(events: Sequence[Event]) -> Frame:
@@ -96,11 +100,11 @@ def activity_frame(events: Sequence[Event]) -> Frame:
     rows = {
         event.id: {"at": event.occurred_at, "kind": event.kind, "customer": event.customer.id,
                    "sku": event.product.sku, "quantity": event.quantity, "region": event.customer.region,
-                   "id": event.id.hex}
+                   "order": str(event.attributes.get("order_id", "")), "id": event.id.hex}
         for event in events
         if isinstance(event, ActivityRecorded)
     }  # fmt: skip
-    columns = ["at", "kind", "customer", "sku", "quantity", "region", "id"]
+    columns = ["at", "kind", "customer", "sku", "quantity", "region", "order", "id"]
     return pd.DataFrame(rows.values(), columns=columns).sort_values(["at", "id"])
 
 
@@ -153,9 +157,10 @@ def _first_contact(events: Sequence[Event]) -> Frame:
     rows = frame.to_dict("records")
 
     def once(case: dict[str, Any]) -> int:
-        if len(case["about"]) != 1 or pd.notna(case["reopened"]):
-            return 0
         week = pd.Timedelta(days=7)
+        soon = pd.notna(case["reopened"]) and case["reopened"] - case["resolved"] <= week
+        if soon or len(case["about"]) - case["later"] != 1:
+            return 0
         return int(not any(
             case["customer"] and other["customer"] == case["customer"]
             and other["category"] == case["category"]
@@ -191,22 +196,21 @@ def _repurchase(events: Sequence[Event]) -> Frame:
 
 
 def _returns(events: Sequence[Event]) -> Frame:
+    """Each return looks for its own shipment: in its order, or else among all of its customer and sku."""
     frame = activity_frame(events)
-    frame = frame[(frame.quantity > 0) & (frame.customer != "")]
-    rows = []
-    for _, goods in frame.groupby(["customer", "sku"]):
-        sent = goods[goods.kind == "shipment"].to_dict("records")
-        for one in sent:
-            one["numerator"], one["n"] = 0, one["quantity"]
-        for back in goods[goods.kind == "return"].to_dict("records"):
-            before = [one for one in sent if one["at"] <= back["at"]]
-            if sent:
-                (before or sent[:1])[-1]["numerator"] += back["quantity"]
-        rows += sent
-    nobodys = activity_frame(events)
-    nobodys = nobodys[(nobodys.kind == "shipment") & (nobodys.customer == "") & (nobodys.quantity > 0)]
-    rows += [one | {"numerator": 0, "n": one["quantity"]} for one in nobodys.to_dict("records")]
-    return pd.DataFrame(rows, columns=[*frame.columns, "numerator", "n"])
+    some = frame[frame.quantity > 0].to_dict("records")
+    sent = [one | {"numerator": 0, "n": one["quantity"]} for one in some if one["kind"] == "shipment"]
+    for back in (one for one in some if one["kind"] == "return"):
+        if back["order"]:
+            near = [one for one in sent if one["order"] == back["order"]]
+            near = [one for one in near if one["sku"] == back["sku"]] or near
+        else:
+            near = [one for one in sent if back["customer"]
+                    and (one["customer"], one["sku"]) == (back["customer"], back["sku"])]  # fmt: skip
+        before = [one for one in near if one["at"] <= back["at"]]
+        if near:
+            (before or near[:1])[-1]["numerator"] += back["quantity"]
+    return pd.DataFrame(sent, columns=[*frame.columns, "numerator", "n"])
 
 
 KPIS: dict[str, Lines] = {

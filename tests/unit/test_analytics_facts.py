@@ -15,6 +15,7 @@ from services.analytics.domain.cases import Known
 from services.analytics.domain.facts import Outcome
 from services.analytics.domain.feedback import FeedbackFact, answers, effort
 from services.analytics.domain.rows import Row, seconds_since_epoch
+from services.analytics.store.facts import shares
 from shared.events import ActivityRecorded, Change, EscalationRaised, Hold
 from tests.support.analytics import NOON, an_id, breached, case_changed, finished, labels, rating
 from tests.support.analytics import feedback as said
@@ -159,6 +160,8 @@ def test_a_new_version_that_says_nothing_new_about_its_feedback_does_not_touch_i
         ("nps", 5, 1, 5, {}),
         ("csat", 4, 1, 5, {"csat": 1, "satisfied": 1}),
         ("csat", 3, 1, 5, {"csat": 1}),
+        ("csat", 3.9, 1, 5, {"csat": 1}),
+        ("csat", 4.5, 1, 5, {"csat": 1, "satisfied": 1}),
         ("csat", 7, 1, 10, {"csat": 1, "satisfied": 1}),
         ("csat", 6, 1, 10, {"csat": 1}),
         ("csat", 1, 0, 1, {"csat": 1, "satisfied": 1}),
@@ -167,7 +170,7 @@ def test_a_new_version_that_says_nothing_new_about_its_feedback_does_not_touch_i
     ],
 )
 def test_an_answer_counts_by_its_metric_and_scale(
-    metric: str, score: int, low: int, high: int, counts: dict[str, int]
+    metric: str, score: float, low: int, high: int, counts: dict[str, int]
 ) -> None:
     assert answers(rating(metric, score, low, high)) == counts
 
@@ -176,7 +179,8 @@ def test_an_answer_counts_by_its_metric_and_scale(
     ("score", "low", "high", "counts"),
     [
         (5, 1, 7, {"n": 1, "thousandths": 5000, "easy": 1}),
-        (4.5, 1, 7, {"n": 1, "thousandths": 4500, "easy": 1}),
+        (4.5, 1, 7, {"n": 1, "thousandths": 4500}),
+        (5.5, 1, 7, {"n": 1, "thousandths": 5500, "easy": 1}),
         (4, 1, 7, {"n": 1, "thousandths": 4000}),
         (4, 1, 5, {"n": 1, "thousandths": 4000, "easy": 1}),
         (0, 0, 10, {"n": 1}),
@@ -217,6 +221,13 @@ def test_another_epoch_of_the_same_target_is_another_promise() -> None:
     outcome = hear_targets(*events)
     assert counted(outcome.rows, "judged_update", at=EARLIER) == {"": {"met": 2}}
     assert counted(outcome.rows, "answered", at=EARLIER) == {}
+
+
+def test_what_departments_owe_each_other_counts_apart_from_what_customers_were_promised() -> None:
+    outcome = hear_targets(breached("c", target="ola"), finished("d", target="ola"), finished("e"))
+    assert counted(outcome.rows, "judged_ola") == {"": {"breached": 1}}
+    assert counted(outcome.rows, "judged_ola", at=EARLIER) == {"": {"met": 1}}
+    assert set(shares(outcome.rows)) == {"judged_ola", "judged_first_response", "answered"}
 
 
 def test_spans_are_counted_in_whole_seconds_and_bins_and_zero_has_a_bin_of_its_own() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil, log
 from typing import Any
 
@@ -20,6 +20,8 @@ from shared.events import (
     ActivityKind,
     ActivityRecorded,
     CaseChanged,
+    Change,
+    ChangeType,
     Customer,
     Event,
     FeedbackReceived,
@@ -118,8 +120,21 @@ def activities(draw: st.DrawFn) -> ActivityRecorded:
     return ActivityRecorded(
         id=an_id(("activity", name)), source="shop", external_id=f"o{name}", kind=kinds[name % 8],
         occurred_at=at, received_at=at, customer=Customer(id=CUSTOMERS[name % 3]),
-        product=Product(sku="A1"), quantity=name % 4,
+        product=Product(sku=["A1", "B2"][name % 5 % 2]), quantity=name % 4,
+        attributes=draw(st.sampled_from([{}, {}, {"order_id": "O-1"}])),
     )  # fmt: skip
+
+
+@st.composite
+def changes(
+    draw: st.DrawFn, version: int, opened: datetime, resolved: datetime, back: timedelta | None
+) -> Change:
+    """Of the third version a reopening, by feedback perhaps; after it feedback may join."""
+    came = draw(st.sampled_from([None, an_id(0)]))
+    if version > 2 and back is not None:
+        kind: ChangeType = "reopened" if version == 3 else "joined"
+        return Change(type=kind, actor="test", at=resolved + back, feedback_id=came)
+    return Change(type="joined" if came else "noted", actor="test", at=opened, feedback_id=came)
 
 
 @st.composite
@@ -143,6 +158,7 @@ def histories(draw: st.DrawFn) -> list[CaseChanged]:
             customer=customer,
             resolved_at=None if holds and version > 2 else resolved if version > 1 else None,
             holds=holds if version > 2 else (),
+            change=draw(changes(version, opened, resolved, back)),
         )
         for version in range(1, draw(st.integers(1, 4)) + 1)
     ]

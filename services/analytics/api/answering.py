@@ -27,10 +27,10 @@ from services.analytics.domain.figures import (
     Question,
     Series,
     TooManyPoints,
-    ValueOf,
     answer,
 )
 from services.analytics.domain.recompute import Recount
+from services.analytics.domain.spans import ValueOf
 from services.analytics.freshness import Freshness
 from services.analytics.store.evidence import EvidenceStore
 from services.analytics.store.figures import FigureStore, TooManyFacts

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.analytics.domain.catalogue import CLOCKS, KPIS, STATISTICS, Kpi, SpanClock, Statistic
 from services.analytics.domain.figures import Question
@@ -22,22 +22,37 @@ MOST_DIMENSIONS = 2
 DEPARTMENT, OWNER = "department", "owner"
 REPEATABLE = frozenset({"by", "filter"})
 _EARLIEST, _LATEST = datetime(1900, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-_PLUS_READ_AS_SPACE = re.compile(r"(.*T.*) (\d\d:\d\d)")
+LONGEST_MOMENT, LONGEST_ZONE = 40, 64
+_PLUS_READ_AS_SPACE = re.compile(r"([0-9T:.-]+) (\d\d:\d\d)", re.ASCII)
 
 
-class Parameters(BaseModel):
+class Span(BaseModel):
+    """The query parameters that name a period."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: str | None = Field(
+        None, alias="from", max_length=LONGEST_MOMENT,
+        description="RFC 3339 with an offset, or a date in `zone`",
+    )  # fmt: skip
+    to: str | None = Field(
+        None, max_length=LONGEST_MOMENT, description="RFC 3339 with an offset, or a date in `zone`; exclusive"
+    )
+    zone: str | None = Field(
+        None, max_length=LONGEST_ZONE, description="IANA time zone, such as Asia/Shanghai"
+    )
+
+
+class Parameters(Span):
     """The query parameters of a figure."""
 
-    from_: str | None = Field(None, alias="from", description="RFC 3339 with an offset, or a date in `zone`")
-    to: str | None = Field(None, description="RFC 3339 with an offset, or a date in `zone`; exclusive")
     grain: Grain = "all"
     by: list[str] = Field([], description="up to two dimensions, repeated or comma-separated")
     filter: list[str] = Field([], max_length=50, description="dimension:value, repeated")
-    zone: str | None = Field(None, description="IANA time zone, such as Asia/Shanghai")
     stat: Statistic | None = Field(None, description="of times only; p50 without it")
     clock: SpanClock | None = Field(None, description="of times only; business without it")
-    target: Literal["first_response", "update", "resolution"] | None = Field(
-        None, description="of sla_attainment only"
+    target: Literal["first_response", "update", "resolution", "ola"] | None = Field(
+        None, description="of sla_attainment only; without it all that is promised to customers"
     )
     scale: Literal["1-7", "1-5", "1-10", "0-10"] | None = Field(
         None, description="of ces and ces_easy_share only; 1-7 without it"

@@ -9,11 +9,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from services.analytics.api.answering import Answers, json_answer
 from services.analytics.api.cursors import LONGEST, cursor, place_of
-from services.analytics.api.questions import MOST_POINTS, Parameters, refuse
+from services.analytics.api.questions import MOST_POINTS, Parameters, Span, refuse
 from services.analytics.domain.catalogue import KPIS, SpanClock
 from services.analytics.domain.figures import Counted, Point
 from services.analytics.domain.reports import COMMON, EFFICIENCY, Bar, Column, pareto
@@ -25,12 +25,9 @@ from shared.query import only
 MOST_ROWS = 200
 
 
-class PeriodParameters(BaseModel):
+class PeriodParameters(Span):
     """The period, and what of it."""
 
-    from_: str | None = Field(None, alias="from", description="RFC 3339 with an offset, or a date in `zone`")
-    to: str | None = Field(None, description="RFC 3339 with an offset, or a date in `zone`; exclusive")
-    zone: str | None = Field(None, description="IANA time zone, such as Asia/Shanghai")
     filter: list[str] = Field([], max_length=50, description="dimension:value, repeated")
     limit: int = Field(MOST_ROWS, ge=1, le=MOST_ROWS)
     cursor: str | None = Field(None, max_length=LONGEST)

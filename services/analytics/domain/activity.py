@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from msgspec import field
+from msgspec import field, structs
 
 from services.analytics.domain import joints
 from services.analytics.domain.facts import LARGEST_INTEGER, Outcome, out_of_range
 from services.analytics.domain.joints import JointFact, Part, Told
 from services.analytics.domain.rows import Fact
 from services.analytics.domain.tallies import ACTIVITY_FACTS
-from shared.errors import ConflictError, PermanentError
+from shared.errors import ConflictError
 from shared.events import ActivityKind, ActivityRecorded, Product
 
 COLLECTION = ACTIVITY_FACTS
@@ -51,12 +51,11 @@ def take(events: Sequence[ActivityRecorded], known: Known) -> Outcome:
     for index, event in enumerate(events):
         old = latest.get(event.id)
         if old is None:
-            mine = list(told(event))
-            if error := _refusal(event, mine, known.joints):
-                outcome.refused.append((index, error))
+            if abs(event.quantity) > LARGEST_INTEGER:
+                outcome.refused.append((index, out_of_range("quantity", -LARGEST_INTEGER)))
                 continue
             latest[event.id] = _fact(event)
-            parts += mine
+            parts += told(event)
         elif old.fingerprint != event.fingerprint:
             error = ConflictError("this activity id was recorded before with another content")
             outcome.refused.append((index, error))
@@ -72,24 +71,25 @@ def told(event: ActivityRecorded) -> Iterator[Told]:
     if event.kind == "order":
         yield Told(joints.order(event.external_id or name), name, Part("order", at, d=labels))
     if event.kind in ("shipment", "return", "repair") and event.quantity > 0:
-        order = str(event.attributes.get("order_id", ""))
-        if order or who:
-            key = joints.goods(order, who, event.product.sku)
-            yield Told(key, name, Part(event.kind, at, event.quantity, labels))
-        elif event.kind == "shipment":
-            yield Told(joints.goods(name, "", ""), name, Part(event.kind, at, event.quantity, labels))
+        yield from _goods(event, name, Part(event.kind, at, event.quantity, labels))
     if who and event.kind in ("order", "repurchase", "signup", "renewal", "churn"):
         yield Told(joints.customer(who), name, Part(event.kind, at, d=labels))
     if event.kind == "survey_sent":
         yield Told(joints.survey(who or name), name, Part("sent", at, d=labels))
 
 
-def _refusal(
-    event: ActivityRecorded, parts: Sequence[Told], known: Mapping[str, JointFact]
-) -> PermanentError | None:
-    if abs(event.quantity) > LARGEST_INTEGER:
-        return out_of_range("quantity", -LARGEST_INTEGER)
-    return next((error for part in parts if (error := joints.too_many(known.get(part.joint)))), None)
+def _goods(event: ActivityRecorded, name: str, part: Part) -> Iterator[Told]:
+    """By the order that is named; what comes back may name none, and is looked for by customer and sku."""
+    order, who = str(event.attributes.get("order_id", "")), event.customer.id
+    of_customer = joints.goods_of_customer(who, event.product.sku)
+    if order:
+        yield Told(joints.goods_of_order(order), name, part)
+        if who and event.kind == "shipment":
+            yield Told(of_customer, name, structs.replace(part, kind="ordered"))
+    elif who:
+        yield Told(of_customer, name, part)
+    elif event.kind == "shipment":
+        yield Told(joints.goods_of_order(name), name, part)
 
 
 def _labels(event: ActivityRecorded) -> dict[str, str]:

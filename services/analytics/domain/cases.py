@@ -53,15 +53,24 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )  # fmt: skip
 
 
+class Contact(Struct, frozen=True, order=True, array_like=True):
+    """Feedback that came to a case which was there already; when, and in which version."""
+
+    version: int
+    at: datetime
+
+
 class CaseFact(Fact, frozen=True, kw_only=True):
     """`state` is None while only sla has spoken of the case; `transfers` are versions, `open` for an index.
 
-    A transfer is seen in its own event only, so late older versions still add theirs.
+    A transfer and a further contact are seen in their own events only, so late older versions still add
+    theirs.
     """
 
     id: UUID = field(name="_id")
     state: State | None = None
     transfers: tuple[int, ...] = ()
+    contacts: tuple[Contact, ...] = ()
     escalated: bool = False
     open: bool = False
 
@@ -83,16 +92,15 @@ class Known(NamedTuple):
 
 
 def newest(events: Sequence[CaseChanged], known: Mapping[UUID, CaseFact]) -> dict[UUID, CaseFact]:
-    """The facts that replace what is stored: the highest version of each case, and all transfers."""
+    """The facts that replace what is stored: the highest version of each case, all transfers and contacts."""
     found: dict[UUID, CaseFact] = {}
     highest: dict[UUID, Case] = {}
     for event in events:
         case = event.case
         fact = found.get(case.id) or known.get(case.id) or CaseFact(id=case.id)
-        transferred = [version for version, change in event.versions() if change.type == "transferred"]
-        if set(transferred).difference(fact.transfers):
-            fact = structs.replace(fact, transfers=tuple(sorted({*fact.transfers, *transferred})))
-            found[case.id] = fact
+        more = _gathered(fact, event)
+        if more is not fact:
+            fact = found[case.id] = more
         seen = highest.get(case.id)
         if case.version > (seen.version if seen else fact.version):
             highest[case.id] = case
@@ -100,6 +108,19 @@ def newest(events: Sequence[CaseChanged], known: Mapping[UUID, CaseFact]) -> dic
     for identity, case in highest.items():
         found[identity] = structs.replace(found[identity], state=_state(case))
     return {identity: counted(fact) for identity, fact in found.items()}
+
+
+def _gathered(fact: CaseFact, event: CaseChanged) -> CaseFact:
+    """With what this event alone tells; the same fact where it tells nothing new."""
+    transfers, contacts = set(fact.transfers), set(fact.contacts)
+    for version, change in event.versions():
+        if change.type == "transferred":
+            transfers.add(version)
+        elif change.feedback_id is not None and change.type != "opened":
+            contacts.add(Contact(version, change.at))
+    if len(transfers) == len(fact.transfers) and len(contacts) == len(fact.contacts):
+        return fact
+    return structs.replace(fact, transfers=tuple(sorted(transfers)), contacts=tuple(sorted(contacts)))
 
 
 def touched(old: CaseFact | None, new: CaseFact) -> set[UUID]:
@@ -180,8 +201,7 @@ def _measures(fact: CaseFact, state: State) -> Iterator[Measure]:
         reopened = back is not None and back - state.resolved_at <= REOPENED_WITHIN
         yield _flagged("resolved", state.resolved_at, {"reopened": reopened})
         if not state.customer_id:
-            first = len(state.feedback_ids) == 1 and back is None
-            yield _flagged("first_contact", state.resolved_at, {"first": first})
+            yield _flagged("first_contact", state.resolved_at, {"first": _said_once(fact, state)})
     if state.closed_at is not None and state.status == "closed":
         flags = {"rated": state.satisfied is not None, "satisfied": bool(state.satisfied)}
         yield _flagged("closed", state.closed_at, flags)
@@ -191,12 +211,22 @@ def _flagged(tally: str, at: datetime, flags: Mapping[str, bool]) -> Measure:
     return Measure(tally, at, {"n": 1} | {name: 1 for name, true in flags.items() if true})
 
 
+def _said_once(fact: CaseFact, state: State) -> bool:
+    """One contact, and no reopening soon after it. What came with a later reopening is another matter: a
+    figure that was said to be final stays as it is."""
+    contacts, back = len(state.feedback_ids), state.reopened_at
+    if back is not None and state.resolved_at is not None:
+        if back - state.resolved_at <= joints.REPEAT_WITHIN:
+            return False
+        contacts -= sum(contact.at >= back for contact in fact.contacts)
+    return contacts == 1
+
+
 def _part(fact: CaseFact | None) -> Told | None:
     state = fact.state if fact else None
     if fact is None or state is None or not state.customer_id:
         return None
-    once = len(state.feedback_ids) == 1 and state.reopened_at is None
-    part = Part("case", state.opened_at, 1 if once else 2, state.labels, state.resolved_at)
+    part = Part("case", state.opened_at, 1 if _said_once(fact, state) else 2, state.labels, state.resolved_at)
     return Told(joints.thread(state.customer_id, state.labels["category"]), joints.name_of(fact.id), part)
 
 

@@ -17,6 +17,7 @@ from services.analytics.domain.definitions import DEFINITIONS
 from services.analytics.domain.tallies import (
     BUSINESS,
     EVERYTHING,
+    OLA,
     SCALES,
     TARGETS,
 )
@@ -43,7 +44,8 @@ class Kpi:
     `numerator` and `denominator` weigh counters; without a denominator the figure is a count. `spans` name
     the column of seconds per clock of a KPI with `statistics`. `part` is a dimension that is kept in tallies
     of its own, `parts` its values (the tally is called `judged_resolution` where a counter is
-    `judged.met`), `default_part` the one that is meant where none is named. `stock` is what OPENING sums up
+    `judged.met`), `default_part` the one that is meant where none is named, `apart` those that are meant
+    only where they are named. `stock` is what OPENING sums up
     over all time before the period. `window`: how long after a period its figure may still change for a
     reason of its definition. `now`: it is read from the cases that are open now. `direction` says which way
     is better.
@@ -62,6 +64,7 @@ class Kpi:
     part: str = ""
     parts: tuple[str, ...] = ALL
     default_part: str = ""
+    apart: tuple[str, ...] = ()
     stock: Weights = field(default_factory=dict)
     window: timedelta = timedelta()
     now: bool = False
@@ -156,7 +159,8 @@ def _promised() -> list[Kpi]:
     return [
         Kpi(
             "sla_attainment", "ratio", "higher", ("target", *EVERYTHING),
-            {"judged.met": 1}, {"judged.met": 1, "judged.breached": 1}, part="target", parts=TARGETS,
+            {"judged.met": 1}, {"judged.met": 1, "judged.breached": 1},
+            part="target", parts=(*TARGETS, OLA), apart=(OLA,),
         ),
         Kpi(
             "first_response_time", "seconds", "lower", EVERYTHING, {}, {"answered.n": 1},

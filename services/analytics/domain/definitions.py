@@ -86,10 +86,10 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
         "目前未结案件已开立的时长（自然时间），限 from 与 to 之间开立者。直接由案件计算，精确。",
     ),
     "first_contact_resolution": _texts(
-        "Cases resolved with one contact (one feedback, never reopened) and no further case of the same "
-        "customer and category within 7 days / cases resolved; counted at the first resolution. "
+        "Cases resolved with one contact (one feedback, not reopened within 7 days) and no further case of "
+        "the same customer and category within 7 days / cases resolved; counted at the first resolution. "
         "Provisional until 7 days have passed.",
-        "一次联系即解决（仅一条反馈、未重开）且 7 天内同一客户同一类别未再开案的案件 / 已解决案件；"
+        "一次联系即解决（仅一条反馈、7 天内未重开）且 7 天内同一客户同一类别未再开案的案件 / 已解决案件；"
         "按首次解决时间计。满 7 天前为暂定值。",
     ),
     "reopen_rate": _texts(
@@ -120,9 +120,11 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
     "sla_attainment": _texts(
         "Met / (met + breached) promises, per target and clock epoch; one that is open and past due "
         "counts as breached. A met promise counts when its clock stopped, a breached one when it was due. "
-        "Without `target` all targets count together.",
+        "Without `target` all that was promised to customers counts together; what departments owe each "
+        "other (`ola`) is counted where it is named.",
         "达标数 /（达标数 + 违约数），按目标与时钟周期计；未完成且已逾期的计为违约。"
-        "达标按停钟时间计，违约按到期时间计。未指定 target 时合并所有目标。",
+        "达标按停钟时间计，违约按到期时间计。未指定 target 时合并对客户承诺的所有目标；"
+        "部门间的内部时限（ola）须指明才计。",
     ),
     "first_response_time": _texts(
         "First human public reply minus first inbound customer message, less holds, in seconds of the "
@@ -152,11 +154,11 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
         "满 30 天前为暂定值。",
     ),
     "return_rate": _texts(
-        "Units returned / units shipped, by the date of shipment. A return belongs to the last shipment "
-        "before it of the same order (attributes.order_id), else of the same customer and sku. Provisional "
-        "until 30 days have passed.",
-        "退货件数 / 发货件数，按发货日期计。退货归于同一订单（attributes.order_id）、"
-        "否则同一客户同一 SKU 在其之前的最后一次发货。满 30 天前为暂定值。",
+        "Units returned / units shipped, by the date of shipment. A return belongs to the last shipment of "
+        "its sku before it, else to the first one: of the order that it names (attributes.order_id), or of "
+        "its customer where it names none. Provisional until 30 days have passed.",
+        "退货件数 / 发货件数，按发货日期计。退货归于其之前同一 SKU 的最后一次发货，之前没有则归于第一次："
+        "在其所指订单（attributes.order_id）之内，未指明订单时在同一客户之内。满 30 天前为暂定值。",
     ),
     "repair_rate": _texts(
         "Units repaired / units shipped, by the date of shipment, as for return_rate. "
@@ -165,8 +167,8 @@ DEFINITIONS: Mapping[str, Mapping[str, str]] = {
     ),
     "churn_rate": _texts(
         "Customers lost in the period / customers active at its start. Active is who signed up or renewed "
-        "and was not lost since.",
-        "期内流失客户 / 期初活跃客户。活跃指已注册或续约且此后未流失者。",
+        "and was not lost since. Who joins and leaves within the period counts among the lost.",
+        "期内流失客户 / 期初活跃客户。活跃指已注册或续约且此后未流失者。期内加入又流失者也计入流失。",
     ),
     "retention_rate": _texts(
         "1 - churn_rate: customers active at the start of the period less those lost in it, / active at "

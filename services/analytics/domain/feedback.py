@@ -87,12 +87,7 @@ def take(
                 error = ConflictError("this feedback id was recorded before with another content")
                 outcome.refused.append((index, error))
             continue
-        mine = list(told(event))
-        full = next((e for part in mine if (e := joints.too_many(known.joints.get(part.joint)))), None)
-        if full is not None:
-            outcome.refused.append((index, full))
-            continue
-        parts += mine
+        parts += told(event)
         fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=old.links if old else {})
         new = _counted(fact, listen(event) if listen else None)
         latest[event.id] = new
@@ -219,13 +214,14 @@ def _scale(rating: Rating) -> str:
 
 
 def answers(rating: Rating) -> Counters:
-    """What an answer counts for (docs/domain.md 4): NPS on 0-10 only; CSAT by its top box."""
+    """What an answer counts for (docs/domain.md 4): NPS on 0-10 only; CSAT by its top box. A fraction
+    between two steps is not in the upper one."""
     score, low, high = rating.score, rating.scale_min, rating.scale_max
     counters = {}
     if rating.metric == "nps" and (low, high) == (0, 10):
         counters = {"nps": 1, "promoters": int(score >= 9), "detractors": int(score <= 6)}
     if rating.metric == "csat":
-        counters = {"csat": 1, "satisfied": int(score > high - _top_box(low, high))}
+        counters = {"csat": 1, "satisfied": int(score >= high + 1 - _top_box(low, high))}
     return {name: n for name, n in counters.items() if n}
 
 
@@ -235,7 +231,7 @@ def effort(rating: Rating) -> Counters:
     Easy is 5-7 of 1-7: the upper three sevenths of the steps, rounded down, at least one.
     """
     low, high = rating.scale_min, rating.scale_max
-    easy = rating.score > high - max(1, (high - low + 1) * 3 // 7)
+    easy = rating.score >= high + 1 - max(1, (high - low + 1) * 3 // 7)
     counters = {"n": 1, "thousandths": round(rating.score * 1000), "easy": int(easy)}
     return {name: n for name, n in counters.items() if n}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -11,11 +11,9 @@ from zoneinfo import ZoneInfo
 from services.analytics.domain.catalogue import OPENING, Kpi, SpanClock, Statistic
 from services.analytics.domain.periods import Grain
 from services.analytics.domain.rows import Row, seconds_since_epoch
-from services.analytics.domain.spans import NO_TIME_BIN
+from services.analytics.domain.spans import NO_TIME_BIN, ValueOf
 from services.analytics.domain.tallies import PAIRS
 
-ValueOf = Callable[[int], float]
-"""The seconds that a bin of the sketch stands for."""
 Key = tuple[str, ...]
 SLOT = 1800
 """Seconds that the sums of a day are kept by: borders of hours and days fall on it in most time zones."""
@@ -63,12 +61,15 @@ class Question:
 
     @property
     def parts(self) -> Key:
-        """The parts asked for; of a KPI whose parts must not be mixed, one is meant where none is named."""
+        """The parts asked for; of a KPI whose parts must not be mixed, one is meant where none is named. What
+        stands apart has to be named."""
         kpi = self.kpi
         wanted = self.where.get(kpi.part) if kpi.part else None
         if wanted is None and kpi.default_part and kpi.part not in self.by:
             return (kpi.default_part,)
-        return tuple(part for part in kpi.parts if wanted is None or part in wanted)
+        if wanted is None:
+            return tuple(part for part in kpi.parts if part not in kpi.apart)
+        return tuple(part for part in kpi.parts if part in wanted)
 
     @property
     def sources(self) -> list[Source]:
@@ -230,9 +231,9 @@ def _point(
     return Point(start, value, n, numerator, n, provisional)
 
 
-def seconds_of(number: int, value_of: ValueOf) -> int:
-    """The whole seconds that a bin stands for."""
-    return 0 if number == NO_TIME_BIN else round(value_of(number))
+def seconds_of(number: int, value_of: ValueOf) -> float:
+    """The seconds that a bin stands for."""
+    return 0 if number == NO_TIME_BIN else value_of(number)
 
 
 def _weighed(weights: Mapping[str, int], counters: Mapping[str, int]) -> int:

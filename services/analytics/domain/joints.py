@@ -8,6 +8,8 @@ MongoDB lets one of them look again.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -18,14 +20,13 @@ from msgspec import Struct, field, structs
 from services.analytics.domain.facts import Outcome
 from services.analytics.domain.rows import Counters, Fact, Measure, correct
 from services.analytics.domain.tallies import BUSINESS, JOINT_FACTS
-from shared.errors import PermanentError
 
 REPEAT_WITHIN = timedelta(days=7)
 """A case of the same customer and category that soon after a resolution is a repeated contact."""
 SECOND_ORDER_WITHIN = timedelta(days=90)
 ANSWER_WITHIN = timedelta(days=30)
 MOST_PARTS = 10_000
-"""Of one key. Beyond it a document would outgrow MongoDB, and each further part would cost more."""
+"""Of one key, the earliest. Beyond it a document would outgrow MongoDB."""
 _SEPARATOR = "\x1f"
 
 
@@ -62,9 +63,14 @@ def order(order_id: str) -> str:
     return f"order/{order_id}"
 
 
-def goods(order_id: str, customer_id: str, sku: str) -> str:
-    """What was shipped, and what of it came back: by the order that both name, else by customer and sku."""
-    return f"goods/{order_id}" if order_id else f"goods/{_SEPARATOR}{customer_id}{_SEPARATOR}{sku}"
+def goods_of_order(order_id: str) -> str:
+    """What was shipped of an order, and what of it came back."""
+    return f"goods/{order_id}"
+
+
+def goods_of_customer(customer_id: str, sku: str) -> str:
+    """What a customer was shipped of a product, and what came back without naming its order."""
+    return f"goods/{_SEPARATOR}{customer_id}{_SEPARATOR}{sku}"
 
 
 def customer(customer_id: str) -> str:
@@ -98,17 +104,13 @@ def merge(known: Mapping[str, JointFact], told: Iterable[Told], outcome: Outcome
         latest[joint] = structs.replace(old, parts=parts if part is None else parts | {name: part})
         changed.add(joint)
     for joint in sorted(changed):
-        fact = _counted(latest[joint])
-        latest[joint] = fact
-        correct(outcome.rows, known.get(joint), fact)
+        stored, fact = known.get(joint), _counted(latest[joint])
+        if stored is not None and fact == stored:  # the part was one too many
+            latest[joint] = stored
+        else:
+            latest[joint] = fact
+            correct(outcome.rows, stored, fact)
     outcome.keep(JOINT_FACTS, known, latest)
-
-
-def too_many(fact: JointFact | None) -> PermanentError | None:
-    """The refusal of a further part, where there are as many as may be."""
-    if fact is None or len(fact.parts) < MOST_PARTS:
-        return None
-    return PermanentError("too_many_parts", f"one customer or order has at most {MOST_PARTS} events")
 
 
 def business(labels: Mapping[str, str]) -> dict[str, str]:
@@ -118,7 +120,7 @@ def business(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _counted(fact: JointFact) -> JointFact:
     kind = fact.id.partition("/")[0]
-    named = sorted(fact.parts.items(), key=lambda entry: (entry[1].at, entry[0]))
+    named = sorted(fact.parts.items(), key=lambda entry: (entry[1].at, entry[0]))[:MOST_PARTS]
     if kind == "customer":
         named = _first_two_orders(named)
     measures = tuple(_COUNT[kind]([part for _, part in named]))
@@ -147,17 +149,27 @@ def _order(parts: Numbered) -> list[Measure]:
 
 
 def _goods(parts: Numbered) -> list[Measure]:
-    """A return or repair belongs to the last shipment before it, else to the first one there is."""
-    shipments = [part for part in parts if part.kind == "shipment"]
+    """A return or repair belongs to the last shipment of its sku before it, else to the first; where none was
+    of its sku, to any. A shipment that is counted with its order (`ordered`) is here for what comes back."""
+    shipments = [part for part in parts if part.kind in ("shipment", "ordered")]
+    by_sku = defaultdict[str, list[int]](list)
+    for place, shipment in enumerate(shipments):
+        by_sku[_sku(shipment)].append(place)
     back: list[Counters] = [{"returned": 0, "repaired": 0} for _ in shipments]
     for part in parts:
         if part.kind in ("return", "repair") and shipments:
-            place = max(0, sum(shipment.at <= part.at for shipment in shipments) - 1)
-            back[place]["returned" if part.kind == "return" else "repaired"] += part.n
-    return [
-        _measure("units", shipment, {"shipped": shipment.n} | counters)
-        for shipment, counters in zip(shipments, back, strict=True)
+            places = by_sku.get(_sku(part)) or range(len(shipments))
+            earlier = bisect_right(places, part.at, key=lambda place: shipments[place].at)
+            back[places[max(0, earlier - 1)]]["returned" if part.kind == "return" else "repaired"] += part.n
+    measures = [
+        _measure("units", one, {"shipped": one.n if one.kind == "shipment" else 0} | counters)
+        for one, counters in zip(shipments, back, strict=True)
     ]
+    return [measure for measure in measures if measure.c]
+
+
+def _sku(part: Part) -> str:
+    return part.d.get("sku", "")
 
 
 def _customer(parts: Numbered) -> list[Measure]:
@@ -179,9 +191,10 @@ def _customer(parts: Numbered) -> list[Measure]:
 def _survey(parts: Numbered) -> list[Measure]:
     """An answer belongs to the last survey sent before it, when that was not too long ago."""
     sent = [part for part in parts if part.kind == "sent"]
+    moments = [one.at for one in sent]
     answered = [0] * len(sent)
     for part in parts:
-        place = sum(one.at <= part.at for one in sent) - 1
+        place = bisect_right(moments, part.at) - 1
         if part.kind == "answer" and place >= 0 and part.at - sent[place].at <= ANSWER_WITHIN:
             answered[place] = 1
     return [
@@ -192,10 +205,10 @@ def _survey(parts: Numbered) -> list[Measure]:
 
 def _thread(parts: Numbered) -> list[Measure]:
     """Resolved cases; solved at the first contact, when the customer said it once and did not come again."""
-    measures = []
+    measures, opened = [], [part.at for part in parts]
     for part in parts:
         if part.end is not None:
-            again = any(part.end < other.at <= part.end + REPEAT_WITHIN for other in parts)
+            again = bisect_right(opened, part.end) < bisect_right(opened, part.end + REPEAT_WITHIN)
             resolved = structs.replace(part, at=part.end)
             first = int(part.n == 1 and not again)
             measures.append(_measure("first_contact", resolved, {"n": 1, "first": first}))

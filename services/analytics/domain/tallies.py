@@ -30,6 +30,9 @@ PAIRS = (
 """Two dimensions at once that are kept ready; each in the order of the alphabet. Whoever sees
 only some departments asks by owner within them."""
 TARGETS = ("first_response", "update", "resolution")
+"""What is promised to customers."""
+OLA = "ola"
+"""What departments owe each other: no promise to a customer, so it is asked for by name."""
 SCALES = ("1-7", "1-5", "1-10", "0-10")
 """Scales of customer effort that are counted, each by itself."""
 
@@ -65,7 +68,7 @@ def _tallies() -> Iterable[Tally]:
     yield Tally("resolved", (CASE_FACTS,), EVERYTHING, ("n", "reopened"))
     yield Tally("closed", (CASE_FACTS,), EVERYTHING, ("n", "rated", "satisfied"))
     yield Tally("first_contact", (JOINT_FACTS, CASE_FACTS), EVERYTHING, ("n", "first"))
-    for target in TARGETS:
+    for target in (*TARGETS, OLA):
         yield Tally(f"judged_{target}", (TARGET_FACTS,), EVERYTHING, ("met", "breached"))
     for name in ("answered", "finished"):
         yield Tally(name, (TARGET_FACTS,), EVERYTHING, ("n",), ("business", "wall"))
