@@ -83,6 +83,15 @@ class Seals:
         place, key = self.known.of(whose)
         return encrypted(place, key, words, nonce)
 
+    def seal_again(self, place: bytes, whose: bytes, words: bytes, nonce: bytes = b"") -> bytes:
+        """As `seal`, words that were opened: by the key that they had, at its `place`, so that an erasure
+        meanwhile erases them here too. Where that is destroyed what is left is the place. Raises Unavailable.
+        """
+        if not place:  # they were not sealed
+            return self.seal(whose, words, nonce)
+        key = self.known.at(place)
+        return place if key is None else encrypted(place, key, words, nonce)
+
     def open(self, sealed: bytes) -> Words | None:
         """None when the key was destroyed, or the bytes are not what was sealed. Raises Unavailable."""
         place, nonce, secret = sealed[:LEVELS], sealed[LEVELS : LEVELS + _NONCE], sealed[LEVELS + _NONCE :]
@@ -100,12 +109,13 @@ class Seals:
     # --- events ----------------------------------------------------------------------------------------
 
     def opened(self, event: E) -> E:
-        """A signal with what its sender said; as it is where the key was destroyed."""
+        """A signal with what its sender said, and in `sealed` the place of the key alone, for seal_again; as
+        it is where the key was destroyed."""
         sealed: bytes = getattr(event, "sealed", b"")
         words = self.open(sealed) if sealed else None
         if words is None:
             return event
-        said: dict[str, object] = {"sealed": b""}
+        said: dict[str, object] = {"sealed": place_in(sealed)}
         if words.personal is not None:
             said["customer"] = structs.replace(event.customer, personal=words.personal)  # type: ignore[attr-defined]
         if words.subject or words.text:
@@ -113,14 +123,14 @@ class Seals:
         return structs.replace(event, **said)
 
     def sealed_case(self, case: Case) -> Case:
-        """A new case with its customer's words sealed. The same case is sealed to the same bytes: it may be
-        decided twice."""
-        personal = case.customer.personal
+        """A new case with its customer's words sealed. In `sealed` it has the place of the key that its
+        signal was sealed with; the same case is sealed to the same bytes, for it may be decided twice."""
+        personal, place = case.customer.personal, place_in(case.sealed)
         owner = whose_is(case)
         if owner is None or not (case.subject or personal):
-            return case
+            return structs.replace(case, sealed=b"")
         words = Words(subject=case.subject, personal=personal)
-        sealed = self.seal(owner, _encode(words), case.id.bytes[-_NONCE:])
+        sealed = self.seal_again(place, owner, _encode(words), case.id.bytes[-_NONCE:])
         customer = structs.replace(case.customer, personal=None) if personal else case.customer
         return structs.replace(case, subject="", customer=customer, sealed=sealed)
 
@@ -144,6 +154,11 @@ class Seals:
             return change
         data = change.data | ({"text": words.text} if words.text else {})
         return structs.replace(change, reason=words.reason or change.reason, data=data, sealed=b"")
+
+
+def place_in(sealed: bytes) -> bytes:
+    """The place of the key that something is sealed with."""
+    return sealed[:LEVELS]
 
 
 def whose_is(case: Case) -> bytes | None:

@@ -1,8 +1,7 @@
 """The oracle can fail: services with one promise taken out of their source are caught, each by name.
 
-A mutant is a copy of the source with a few lines replaced. Each is played through the fault that its line is
-there for; what the oracle says has to name what was lost or doubled. Where a promise is kept by two lines,
-one behind the other, the mutant lacks both.
+A mutant is a copy of the source with a few lines replaced (tests/support/mutants.py). Each is played through
+the fault that its line is there for; what the oracle says has to name what was lost or doubled.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import pytest
 
 from deploy.local.servers import Servers
 from tests.faults.conftest import Run
+from tests.support import mutants
 from tests.support.faults import Replica
 from tests.support.load import Load
 from tests.support.ring import Ring
@@ -25,29 +25,6 @@ from tests.support.variants import Patch, variant
 
 pytestmark = [pytest.mark.faults, pytest.mark.matrix, pytest.mark.timeout(300)]
 
-SPINE, MONGO, CLOCKS = "shared/exactly_once.py", "shared/mongo.py", "services/sla/store/clocks.py"
-SWEEP, RAISED = "services/sla/sweep.py", "            roster = self.roster\n"
-MAJORITY = 'write_concern=WriteConcern("majority"),\n            read_'
-NO_FENCE = (Patch(SPINE, ', "epoch": held.epoch, "next": held.next}', "}"),)
-NO_VERSION = (
-    Patch(CLOCKS, '{"version": version, "_id": {"$in": ids}}', '{"_id": {"$in": ids}}'),
-    Patch(CLOCKS, "result.deleted_count != len(clocks)", "False"),
-)
-FREEZES = (
-    Patch("shared/crash.py", "_left <= 0", "_left == 0"),
-    Patch("shared/crash.py", "os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGSTOP)"),
-)
-"""At its crash point the process stands still instead of dying: a zombie with a decision in its hand. It does
-so once: the transaction that it wakes in was ended by the server and is run again, past the same point."""
-TAKES_A_STEP = (
-    Patch(
-        SWEEP,
-        RAISED,
-        f'            if changes.raised:\n                crash_point("sla", "takes_a_step")\n{RAISED}',
-    ),
-    Patch(SWEEP, "from shared.errors", "from shared.crash import crash_point\nfrom shared.errors"),
-)
-"""A crash point that is passed only with an escalation in hand."""
 LATE_SECONDS = 6.0
 ROUNDS = 3
 """Not every zombie does harm: of the first three that were played one did not."""
@@ -95,9 +72,7 @@ async def named(run: Run, load: Load, words: str) -> None:
 async def test_an_intake_that_answers_before_kafka_has_it_is_caught(
     run: Run, fault_servers: Servers, mutate: Mutate
 ) -> None:
-    settled = "acknowledged.add_done_callback(lambda done: done.exception())"
-    hasty = mutate(Patch("services/intake/api/outlet.py", "await acknowledged\n", f"{settled}\n"))
-    mutant = await start(run, "intake", hasty)
+    mutant = await start(run, "intake", mutate(*mutants.ACKNOWLEDGES_FIRST))
     broker = fault_servers.local_kafka.child
     async with run.load() as load:
         await eventually(lambda: load.answered, what="an action was carried out")
@@ -117,11 +92,7 @@ async def test_a_service_that_does_not_wait_for_a_majority_is_caught(
     ring_run: Run, ring: Ring, mutate: Mutate
 ) -> None:
     """What the primary took alone is rolled back, its fences too, so the mutant does not come to rest."""
-    alone = mutate(
-        Patch(MONGO, f'{MAJORITY}concern=ReadConcern("majority")', "write_concern=WriteConcern(1)"),
-        Patch(MONGO, f"{MAJORITY}preference", "write_concern=WriteConcern(1), read_preference"),
-    )
-    await start(ring_run, "routing", alone)
+    await start(ring_run, "routing", mutate(*mutants.WRITES_WITH_W1))
     async with ring_run.load() as load:
         await eventually(lambda: load.answered, what="an action was carried out")
         primary = await ring.leave_alone()
@@ -134,15 +105,12 @@ async def test_a_service_that_does_not_wait_for_a_majority_is_caught(
 
 @pytest.mark.fault("mutant-without-outbox")
 async def test_a_spine_that_keeps_no_pending_events_is_caught(run: Run, mutate: Mutate) -> None:
-    forgetful = mutate(Patch(SPINE, '"pending": _pack(pending[partition])', '"pending": None'))
-    await dies_at(run, forgetful, "committed", "version that was never told")
+    await dies_at(run, mutate(*mutants.NO_OUTBOX), "committed", "version that was never told")
 
 
 @pytest.mark.fault("mutant-at-most-once")
 async def test_a_spine_that_moves_on_before_it_has_stored_is_caught(run: Run, mutate: Mutate) -> None:
-    fence = "await self._fence(spans, pending, {})"
-    early = mutate(Patch(SPINE, fence.format("session"), fence.format("None")))
-    await dies_at(run, early, "in_transaction", "acknowledged, no outcome in routing")
+    await dies_at(run, mutate(*mutants.AT_MOST_ONCE), "in_transaction", "acknowledged, no outcome in routing")
 
 
 async def dies_at(run: Run, source: Path, point: str, words: str) -> None:
@@ -161,9 +129,7 @@ async def dies_at(run: Run, source: Path, point: str, words: str) -> None:
 
 @pytest.mark.fault("mutant-swallows-dead-letters")
 async def test_a_stream_that_drops_what_it_cannot_read_is_caught(run: Run, mutate: Mutate) -> None:
-    letter = "                    letters.append(self._letter(record, error, attempts=1))\n"
-    silent = mutate(Patch("shared/processing.py", letter, ""))
-    await start(run, "routing", silent)
+    await start(run, "routing", mutate(*mutants.SWALLOWS_DEAD_LETTERS))
     async with run.load() as load:
         await eventually(lambda: len(load.poison) > 1, what="poison was sent")
     await caught(run, load, "poison without a dead letter")
@@ -173,8 +139,8 @@ async def test_a_stream_that_drops_what_it_cannot_read_is_caught(run: Run, mutat
 async def test_a_spine_without_the_condition_on_its_fence_is_caught(run: Run, mutate: Mutate) -> None:
     """The zombie writes over what its successor, which has just died, had still to say."""
     await run.cluster.start(intake=1, sla=1, analytics=1)
-    zombie = run.cluster.add("routing", mutate(*NO_FENCE, *FREEZES))
-    successor = run.cluster.add("routing", mutate(*NO_FENCE))
+    zombie = run.cluster.add("routing", mutate(*mutants.NO_FENCE, *mutants.FREEZES))
+    successor = run.cluster.add("routing", mutate(*mutants.NO_FENCE))
     group = run.cluster.group("routing", "feedback")
     async with run.load() as load:
         zombie.start(f"{group}/decided:8")
@@ -195,10 +161,9 @@ async def test_an_escalation_without_the_condition_on_its_clocks_version_is_caug
     run: Run, mutate: Mutate
 ) -> None:
     """The fence is before it: the mutant lacks both. Its successor takes the step that it has in hand."""
-    without = (*NO_FENCE, *NO_VERSION)
     await run.cluster.start(intake=1, routing=1, analytics=1)
-    zombie = run.cluster.add("sla", mutate(*without, *FREEZES, *TAKES_A_STEP))
-    successor = run.cluster.add("sla", mutate(*without))
+    zombie = run.cluster.add("sla", mutate(*mutants.NO_VERSION, *mutants.FREEZES, *mutants.TAKES_A_STEP))
+    successor = run.cluster.add("sla", mutate(*mutants.NO_VERSION))
     successor.start()
     await successor.ready()
     async with run.load() as load:

@@ -16,7 +16,7 @@ FIELD = b'"mood":"calm"'
 
 def next_version(folder: Path) -> Path:
     """Its root, for Cluster.add and Cluster.run_from."""
-    return variant(folder, (*_FIELDS, *_TYPES, *_SPOKEN), {"shared/notices.py": _MODULE})
+    return variant(folder, PATCHES, {"shared/notices.py": _MODULE})
 
 
 def _before(file: str, place: str, added: str) -> Patch:
@@ -48,7 +48,7 @@ class TargetNoticed(Notice, frozen=True, kw_only=True):
 """
 _MOOD, _CALM = '    mood: str = ""\n', '        mood="calm",\n'
 _FIELDS = (
-    _before(_EVENTS, '    fingerprint: str = ""\n\n\nclass ActivityRecorded', _MOOD),
+    _before(_EVENTS, '    sealed: bytes = b""\n\n\nclass ActivityRecorded', _MOOD),
     _after(_EVENTS, "    satisfied: bool | None = None\n", _MOOD),
     _before(_EVENTS, "\n\nclass TargetBreached", _MOOD),
     Patch("services/intake/api/signals.py", "%b%b%b,' % (", '%b%b%b,"mood":"calm",\' % ('),
@@ -74,6 +74,7 @@ _SPOKEN = (
     ),
     _before(_SERVICE, "    kafka_connection,  # noqa", "    notices,\n"),
 )
+PATCHES = (*_FIELDS, *_TYPES, *_SPOKEN)
 _MODULE = '''"""What version N+1 says beside the events of version N, and how its consumers keep it."""
 
 import json

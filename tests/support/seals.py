@@ -6,7 +6,8 @@ from shared.events import Case
 from shared.key_tree import SEED, Cut, KeyTree
 from shared.sealing import Seals
 
-TREE = KeyTree([Cut(b"", 0, bytes(range(1, SEED + 1)))])
+ROOT = Cut(b"", 0, bytes(range(1, SEED + 1)))
+TREE = KeyTree([ROOT])
 SEALS = Seals(TREE)
 
 

@@ -14,12 +14,11 @@ from msgspec import structs
 from shared import known_keys
 from shared.errors import Unavailable
 from shared.events import Case, Change, Customer, FeedbackReceived, Personal, Words
-from shared.key_tree import SEED, Cut, KeyTree, destroyed, place_of
+from shared.key_tree import LEVELS, KeyTree, destroyed, place_of
 from shared.sealing import Seals
 from tests.support.cases import NOW, case_file
-from tests.support.seals import SEALS
+from tests.support.seals import ROOT, SEALS, TREE
 
-ROOT = Cut(b"", 0, bytes(range(1, SEED + 1)))
 WORDS = Words(subject="坏了", text="the box is torn", personal=Personal(name="王芳", phone="1"))
 SAID = msgspec.json.encode(WORDS)
 FEEDBACK = UUID(int=7)
@@ -106,7 +105,7 @@ def test_an_erased_signal_says_all_but_words() -> None:
     )  # fmt: skip
     said = SEALS.opened(signal)
     assert isinstance(said, FeedbackReceived) and said.customer.personal == WORDS.personal
-    assert (said.subject, said.text, said.sealed) == ("坏了", "the box is torn", b"")
+    assert (said.subject, said.text, said.sealed) == ("坏了", "the box is torn", sealed[:LEVELS])
     assert Seals(erased(b"C-1")).opened(signal) == signal
 
 
@@ -115,6 +114,24 @@ def test_a_case_is_sealed_to_the_same_bytes_as_often_as_it_is_decided() -> None:
     sealed = SEALS.sealed_case(plain)
     assert sealed.subject == "" and sealed.customer == Customer(id="C-1") and sealed.sealed
     assert SEALS.sealed_case(plain) == sealed and SEALS.opened_case(sealed) == plain
+
+
+def test_a_case_of_a_signal_that_was_opened_before_an_erasure_is_erased_with_it() -> None:
+    """Else the customer's words would live on in the case, sealed by their next key."""
+    seals = Seals(TREE)
+    signal = FeedbackReceived(
+        id=FEEDBACK, source="shop", kind="complaint", occurred_at=NOW, received_at=NOW,
+        customer=Customer(id="C-1"), sealed=seals.seal(b"C-1", SAID),
+    )  # fmt: skip
+    said = seals.opened(signal)
+    plain = case(subject=said.subject, customer=said.customer, sealed=said.sealed)
+    assert seals.opened_case(seals.sealed_case(plain)).subject == "坏了"
+    seals.use(erased(b"C-1"))
+    decided = seals.sealed_case(plain)
+    assert decided.subject == "" and decided.customer == Customer(id="C-1")
+    assert seals.opened_case(decided) == decided
+    later = case(subject="again", customer=Customer(id="C-1"))
+    assert seals.opened_case(seals.sealed_case(later)) == later, "what is said after it is another matter"
 
 
 def test_who_gave_no_id_is_sealed_by_the_feedback() -> None:

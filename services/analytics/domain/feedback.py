@@ -24,6 +24,7 @@ from services.analytics.domain.tallies import FEEDBACK_FACTS, MOODS, SCALES, VOI
 from services.analytics.domain.voice import Heard, Listen
 from shared.errors import ConflictError
 from shared.events import FeedbackReceived, Rating
+from shared.sealing import place_in
 
 COLLECTION = FEEDBACK_FACTS
 DEFECTS = frozenset({"complaint", "return", "quality_report", "inspection"})
@@ -57,11 +58,13 @@ class Link(Struct, frozen=True, omit_defaults=True):
 
 
 class FeedbackFact(Fact, frozen=True, kw_only=True):
-    """`said` is None while only a case has been heard of; `links` by case id."""
+    """`said` is None while only a case has been heard of; `links` by case id. `place`: of the key that its
+    words were sealed with (shared/sealing.py)."""
 
     id: UUID = field(name="_id")
     said: Said | None = None
     links: dict[str, Link] = field(default_factory=dict)
+    place: bytes = b""
 
 
 class Known(NamedTuple):
@@ -88,7 +91,8 @@ def take(
                 outcome.refused.append((index, error))
             continue
         parts += told(event)
-        fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=old.links if old else {})
+        links = old.links if old else {}
+        fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=links, place=place_in(event.sealed))
         new = _counted(fact, listen(event) if listen else None)
         latest[event.id] = new
         correct(outcome.rows, old, new)

@@ -15,13 +15,13 @@ from uuid import UUID
 import msgspec
 from bson import Binary
 
-from services.analytics.domain.feedback import SAID_LABELS
+from services.analytics.domain.feedback import SAID_LABELS, FeedbackFact
 from services.analytics.domain.joints import JointFact, Part
 from services.analytics.domain.rows import Fact
 from services.analytics.domain.tallies import VOICE
 from shared.events import Words
 from shared.mongo import Document
-from shared.sealing import Seals, whose
+from shared.sealing import Seals, place_in, whose
 
 F = TypeVar("F", bound=Fact)
 NATIVE = (datetime, UUID)
@@ -37,6 +37,7 @@ def document(fact: Fact, seals: Seals) -> Document:
         measures: Any = msgspec.to_builtins(fact.m, builtin_types=NATIVE)
         return {"_id": fact.id, "m": measures, "p": Binary(_pack(fact.parts))}
     built: Document = msgspec.to_builtins(fact, builtin_types=NATIVE)
+    built.pop("place", None)  # it stands in what is sealed
     if state := built.get("state"):
         del state["labels"]
     if said := built.get("said"):
@@ -45,8 +46,14 @@ def document(fact: Fact, seals: Seals) -> Document:
         for measure in built["m"]:
             if measure["k"] == VOICE.name:
                 words = _json(Words(text=measure["d"].pop("terms")))
-                built["terms"] = Binary(seals.seal(whose(said.get("customer_id", ""), built["_id"]), words))
+                owner = whose(said.get("customer_id", ""), built["_id"])
+                built["terms"] = Binary(seals.seal_again(place_of(fact), owner, words))
     return built
+
+
+def place_of(fact: Fact) -> bytes:
+    """Of the key that a text's terms are sealed with; nothing where that is not known."""
+    return fact.place if isinstance(fact, FeedbackFact) else b""
 
 
 def reveal_terms(stored: Document, seals: Seals) -> None:
@@ -55,7 +62,7 @@ def reveal_terms(stored: Document, seals: Seals) -> None:
     sealed = stored.pop("terms", None)
     if sealed is None:
         return
-    words = seals.open(sealed)
+    words, stored["place"] = seals.open(sealed), place_in(sealed)
     counted = [measure for measure in stored["m"] if measure["k"] != VOICE.name or words is not None]
     for measure in counted:
         if words is not None and measure["k"] == VOICE.name:
