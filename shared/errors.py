@@ -15,6 +15,8 @@ Anything that is not a CQMError is a bug: the partition stops loudly and nothing
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class CQMError(Exception):
     """Base of every error that CQM raises on purpose."""
@@ -24,8 +26,12 @@ class PermanentError(CQMError):
     """A record that can never succeed.
 
     `reason` is a short, stable word for metrics and dead letters (`not_json`, `unknown_type`, ...);
-    `detail` says in a sentence which field and which limit, never the value.
+    `detail` says in a sentence which field and which limit, never the value. `alone`: it says nothing against
+    the records beside it, nor against this version, so it does not count among the dead letters in a row
+    (docs/promises.md P10).
     """
+
+    alone: ClassVar[bool] = False
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -34,17 +40,21 @@ class PermanentError(CQMError):
 
 
 class ConflictError(PermanentError):
-    """The same (source, external_id) arrived with another content: never a silent overwrite (promise P3)."""
+    """The same (source, external_id) arrived with another content: never a silent overwrite (promise P3).
+
+    A sender may say many such in a row, who sends an old file again with other words in it.
+    """
+
+    alone = True
 
     def __init__(self, detail: str) -> None:
         super().__init__("conflict", detail)
 
 
 class LaterVersion(PermanentError):
-    """An event that a newer replica has said: kept among the dead letters for a version that knows it.
+    """An event that a newer replica has said: kept among the dead letters for a version that knows it."""
 
-    It says nothing against its neighbours, so it does not count among the dead letters in a row (P10).
-    """
+    alone = True
 
     def __init__(self) -> None:
         super().__init__("unknown_type", "header ce_type names an event type of a later version")

@@ -252,7 +252,7 @@ class Processor(Generic[L, C]):
                     received.append(self._ahead.received(partition, record))
                     streak = 0
                 except PermanentError as error:
-                    streak += not isinstance(error, LaterVersion)
+                    streak += not error.alone
                     if streak > self.limits.dead_letters_in_a_row:
                         self._stop(partition, f"{streak} dead letters in a row: {error.reason}", error)
                         break
@@ -293,6 +293,8 @@ class Processor(Generic[L, C]):
         if isinstance(error, LaterVersion):
             return
         log.error("dead_letter", group=group, partition=str(partition), reason=reason)
+        if error.alone:
+            return
         self._streak[partition] = self._streak.get(partition, 0) + 1
         if self._streak[partition] > self.limits.dead_letters_in_a_row:
             self._stop(partition, f"{self._streak[partition]} dead letters in a row: {reason}", None)

@@ -182,6 +182,22 @@ async def test_too_many_dead_letters_in_a_row_stop_the_partition_instead_of_empt
         assert await stored(rec) == 0
 
 
+async def test_any_number_of_conflicts_in_a_row_are_kept_and_the_partition_goes_on(
+    servers: Servers, prefix: str
+) -> None:
+    """A sender who sends an old file again with other words in it, or after an erasure, stops nobody else."""
+    async with (
+        topic_of_its_own(servers.kafka, 1) as topic,
+        running(servers, prefix, topic) as (service, rec),
+    ):
+        again = [record(feedback(number, text="conflict"), topic.name) for number in range(20)]
+        await service.publisher.publish([*again, record(feedback(20), topic.name)])
+        await eventually(lambda: stored_is(rec, 1))
+        found = await eventually(lambda: letters_are(servers.kafka, topic.name, 20))
+        assert {letter["reason"] for letter in found} == {"conflict"}
+        assert service.problems() == []
+
+
 async def test_any_number_of_events_of_a_later_version_are_kept_and_the_partition_goes_on(
     servers: Servers, prefix: str
 ) -> None:

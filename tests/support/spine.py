@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from shared import ids
 from shared.clock import SystemClock
 from shared.codec import Outgoing, encode
-from shared.errors import PermanentError, TooSlow
+from shared.errors import ConflictError, PermanentError, TooSlow
 from shared.events import AssignmentRequested, Customer, FeedbackReceived
 from shared.handler import Batch, Decision, Emit, Handler, Refusal
 from shared.mongo import Collection, Session
@@ -81,6 +81,9 @@ class Recorder:
             if event.text == "refuse":
                 refusal = PermanentError("refused", "the test wants it so")
                 refused.append(Refusal(received.offset, received.cause.partition, refusal))
+            elif event.text == "conflict":
+                conflict = ConflictError("the test wants it so")
+                refused.append(Refusal(received.offset, received.cause.partition, conflict))
             elif event.id not in seen:
                 seen.add(event.id)
                 new.append({"_id": event.id, "text": event.text})
