@@ -128,7 +128,7 @@ class Seals:
         personal, place = case.customer.personal, place_in(case.sealed)
         owner = whose_is(case)
         if owner is None or not (case.subject or personal):
-            return structs.replace(case, sealed=b"")
+            return structs.replace(case, sealed=place)  # there is one where what was said is erased already
         words = Words(subject=case.subject, personal=personal)
         sealed = self.seal_again(place, owner, _encode(words), case.id.bytes[-_NONCE:])
         customer = structs.replace(case.customer, personal=None) if personal else case.customer

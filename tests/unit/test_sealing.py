@@ -134,6 +134,18 @@ def test_a_case_of_a_signal_that_was_opened_before_an_erasure_is_erased_with_it(
     assert seals.opened_case(seals.sealed_case(later)) == later, "what is said after it is another matter"
 
 
+def test_a_case_of_a_signal_that_was_erased_before_it_was_read_says_so_and_takes_no_plain_words() -> None:
+    signal = FeedbackReceived(
+        id=FEEDBACK, source="shop", kind="complaint", occurred_at=NOW, received_at=NOW,
+        sealed=SEALS.seal(str(FEEDBACK).encode(), SAID),
+    )  # fmt: skip
+    seals = Seals(erased(str(FEEDBACK).encode()))
+    unread = seals.opened(signal)
+    decided = seals.sealed_case(case(subject=unread.subject, customer=unread.customer, sealed=unread.sealed))
+    assert seals.opened_case(decided).sealed, "which the API shows as erased"
+    assert seals.sealed_words(decided, Words(text="a note"))
+
+
 def test_who_gave_no_id_is_sealed_by_the_feedback() -> None:
     plain = case(subject="坏了", customer=Customer(personal=Personal(phone="1")))
     sealed = SEALS.sealed_case(plain)
