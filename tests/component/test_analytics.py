@@ -225,7 +225,7 @@ async def test_facts_beyond_the_limit_are_refused_with_what_to_narrow(analytics:
         ("nps?filter=$where:1", 422, "?filter", "allowed"),
         ("nps?zone=Mars/Base", 422, "?zone", "IANA"),
         ("nps?zone=../../etc/passwd", 422, "?zone", "IANA"),
-        ("nps?zone=" + "A" * 300, 422, "?zone", "IANA"),
+        ("nps?zone=" + "A" * 64, 422, "?zone", "IANA"),
         ("nps?from=2026-03-02&to=2026-03-02", 422, "?from", "before"),
         ("nps?from=2026-03-02T09:00:00", 422, "?from", "offset"),
         ("nps?to=0001-01-01T00:00:00%2B14:00", 422, "?to", "RFC 3339"),
