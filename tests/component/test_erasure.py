@@ -209,7 +209,14 @@ async def test_who_is_erased_can_be_read_nowhere_and_is_counted_as_before(office
     code, told = await office.cqm("erase", office.person, "--yes", "--json")
     assert code == 0, told
     counted = json.loads(told[told.index("{") :])
-    assert counted == {"feedback": 2, "activities": 1, "cases": 2, "rejects": 1, "imports": 0}
+    assert counted == {
+        "feedback": 2,
+        "activities": 1,
+        "cases": 2,
+        "rejects": 1,
+        "imports": 0,
+        "certain": True,
+    }
     assert await office.readable(WORDS) == []
 
     case = await office.get("routing", f"/v1/cases/{ids['case']}")
@@ -244,9 +251,55 @@ async def test_no_case_is_searched_for_without_an_index(office: Office) -> None:
             code, told = await office.cqm("erase", *whose, "--yes", "--json")
             assert code == 0 and json.loads(told[told.index("{") :])["cases"], told
         routing.command("profile", 0)
-        asked = list(routing["system.profile"].find({"command.aggregate": {"$in": ["cases", "feedback"]}}))
-    assert {one["command"]["aggregate"] for one in asked} == {"cases", "feedback"}
+        counted = {"command.aggregate": {"$in": ["cases", "feedback"]}}
+        asked = list(
+            routing["system.profile"].find({"$or": [counted, {"command.filter.reference": {"$gt": ""}}]})
+        )
+    assert {one["ns"].partition(".")[2] for one in asked} == {"cases", "feedback"}
+    assert any(one["command"].get("find") for one in asked)
     assert [one["planSummary"] for one in asked if "COLLSCAN" in one["planSummary"]] == []
+
+
+async def test_the_sender_of_a_feedback_is_erased_however_its_id_is_written(office: Office) -> None:
+    complaint = {"kind": "complaint", "source": office.source, "category": "delivery", "severity": "high"}
+    said = await office.post(
+        "intake", "/v1/feedback",
+        complaint | {"external_id": "R-1", "subject": "the lid", "customer": {"name": "欧阳震华"}},
+    )  # fmt: skip
+    assert (await office.case_of(said["id"]))["subject"] == "the lid"
+    await office.settled()
+    spelt = "{" + said["id"].replace("-", "").upper() + "}"
+    code, told = await office.cqm("erase", spelt, "--feedback", "--yes")
+    assert code == 0 and "1 feedback, 0 activities, 1 cases" in told, told
+    case = await office.case_of(said["id"])
+    assert (case["subject"], case["erased"]) == ("", True)
+
+
+async def test_a_feedback_whose_words_have_another_key_or_none_is_not_said_to_be_erased(
+    office: Office,
+) -> None:
+    complaint = {"kind": "complaint", "source": office.source, "category": "delivery", "severity": "high"}
+    praise = {"kind": "praise", "source": office.source, "text": "well done"}
+    asked = {
+        "mine": complaint | {"external_id": "R-1", "text": "the lid", "customer": {"id": office.person}},
+        "calm": praise | {"external_id": "R-2", "customer": {"id": office.person}},
+        "nobody": complaint | {"external_id": "R-3", "text": "the lid"},
+        "unclear": praise | {"external_id": "R-4"},
+    }
+    ids = {name: (await office.post("intake", "/v1/feedback", body))["id"] for name, body in asked.items()}
+    for name in ("mine", "nobody"):
+        await office.case_of(ids[name])
+    await office.settled()
+    for name in ("mine", "calm"):
+        code, told = await office.cqm("erase", ids[name], "--feedback", "--yes")
+        assert code == 1 and f"is of customer {office.person}" in told, told
+        assert f"`cqm erase {office.person}`" in told, told
+    code, told = await office.cqm("erase", ids["nobody"], "--feedback", "--yes", "--unknown")
+    assert code == 1 and "names nobody" in told and "still counted" not in told, told
+    with MongoClient[Any](office.servers.mongo) as client:
+        assert client[f"{office.prefix}_keys"].cuts.count_documents({}) == 1, "a key was destroyed"
+    code, told = await office.cqm("erase", ids["unclear"], "--feedback", "--yes")
+    assert code == 0 and "it may have given no name, phone or email" in told, told
 
 
 async def test_who_speaks_again_is_heard(office: Office) -> None:
