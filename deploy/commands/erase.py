@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from deploy.commands.erasing import Erased
 
 
+SHOWN = 10
+"""References of cases on the screen."""
+
+
 def register(app: typer.Typer) -> None:
     @app.command()
     def erase(
@@ -61,7 +65,7 @@ def register(app: typer.Typer) -> None:
             write_json(asdict(found))
         else:
             _tell(found)
-        end(FINDING if found.imports else 0)
+        end(FINDING if found.files or found.merged else 0)
 
 
 def _identity(text: str) -> UUID:
@@ -83,6 +87,17 @@ def _tell(erased: Erased) -> None:
             "it may have given no name, phone or email: then it was never sealed, and is still readable",
             "yellow",
         )
-    if erased.imports:
-        line(f"{erased.imports} imports are not done: their files are readable until then", "yellow")
+    if rows := erased.unread.rows:
+        ended = erased.unread.ended
+        of = "their imports end" if ended is None else f"{ended:%Y-%m-%d %H:%M} UTC"
+        line(f"refused rows that could not be read: {rows}, which may name them too", "yellow")
+        line(f"  -> kept until CQM_IMPORT_DAYS (30) after {of}; rejects.csv of each import shows its own")
+    if erased.files:
+        line(
+            f"stored files of imports: {erased.files}, which can be read until the imports are over", "yellow"
+        )
         line("  -> `cqm erase` again once they are")
+    if erased.merged:
+        shown = ", ".join(erased.merged[:SHOWN]) + (", ... (--json has all)" if erased.merged[SHOWN:] else "")
+        line(f"their cases were merged into those of somebody else: {shown}", "yellow")
+        line("  -> look at what was written there of this person: it has the other's key, or none")

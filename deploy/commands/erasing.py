@@ -22,16 +22,31 @@ from shared.sealing import Seals
 
 
 @dataclass(frozen=True)
+class Unread:
+    """Refused rows that were kept without having been read as rows, and do not name the person in full.
+    `ended`: when the last of their imports has ended; None while one has not."""
+
+    rows: int
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Erased:
     """What is counted on, without words: feedback, activities and cases of the person. `rejects`: rows of
-    imports that were refused and named the customer, deleted; `imports`: those that are not done yet.
-    `certain`: whether it is known that something was sealed with the key."""
+    imports that were refused and named the person, deleted.
+
+    What may still hold words: `files` of imports that are stored, `unread` rows, and cases of somebody else
+    into which a case of the person was `merged`, by reference. `certain`: whether it is known that something
+    was sealed with the key.
+    """
 
     feedback: int
     activities: int
     cases: int
     rejects: int
-    imports: int
+    files: int
+    unread: Unread
+    merged: list[str]
     certain: bool = True
 
     @property
@@ -85,7 +100,9 @@ class _Stored(NamedTuple):
             activities=await self.facts.activity_facts.count_documents({"customer_id": name}),
             cases=await self.routing.cases.count_documents({"customer.id": name}),
             rejects=await self.rejects.count_documents(naming(name)),
-            imports=await self._imports(),
+            files=await self._files(),
+            unread=await self._unread(name),
+            merged=await self._merged({"customer.id": name}, name),
         )
 
     async def sender(self, identity: UUID) -> Erased:
@@ -112,7 +129,9 @@ class _Stored(NamedTuple):
             activities=int(done is not None),
             cases=await self.routing.feedback.count_documents(of_case),
             rejects=await self.rejects.count_documents(naming(str(identity))),
-            imports=await self._imports(),
+            files=await self._files(),
+            unread=await self._unread(str(identity)),
+            merged=await self._merged(opened),
             certain=case is not None,
         )
 
@@ -120,8 +139,29 @@ class _Stored(NamedTuple):
     def rejects(self) -> Collection:
         return self.intake.import_rejects
 
-    async def _imports(self) -> int:
-        return await self.intake.imports.count_documents({"open": True})
+    async def _files(self) -> int:
+        """Of imports that are not done, uploads among them, and of those that have just ended."""
+        return len(await self.intake["imports.chunks"].distinct("files_id"))
+
+    async def _unread(self, name: str) -> Unread:
+        whole = {"column": "", "cells": {"$not": naming(name)["cells"]}}
+        grouped = [{"$match": whole}, {"$group": {"_id": "$_id.job", "rows": {"$sum": 1}}}]
+        rows = {one["_id"]: one["rows"] async for one in self.rejects.aggregate(grouped)}
+        jobs = self.intake.imports.find({"_id": {"$in": list(rows)}}, {"finished_at": 1})
+        ends = [job.get("finished_at") async for job in jobs]
+        return Unread(sum(rows.values()), None if None in ends else max(ends, default=None))
+
+    async def _merged(self, own: Document, customer: str = "") -> list[str]:
+        """The cases of anybody but the customer into which such a case was merged, and those into which they
+        were: whoever wrote on them may have written of the person."""
+        into = [case["merged_into"] async for case in self.routing.cases.find(own | {"status": "merged"})]
+        found: dict[UUID, Document] = {}
+        while into := [one for one in into if one not in found]:
+            survivors = await self.routing.cases.find({"_id": {"$in": into}}).to_list(None)
+            found |= {case["_id"]: case for case in survivors}
+            into = [case["merged_into"] for case in survivors if case.get("merged_into")]
+        others = (case for case in found.values() if not customer or case["customer"].get("id") != customer)
+        return sorted(case["reference"] for case in others)
 
 
 def naming(name: str) -> Document:

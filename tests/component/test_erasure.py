@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -209,13 +210,14 @@ async def test_who_is_erased_can_be_read_nowhere_and_is_counted_as_before(office
     code, told = await office.cqm("erase", office.person, "--yes", "--json")
     assert code == 0, told
     counted = json.loads(told[told.index("{") :])
+    nothing_left = {"files": 0, "unread": {"rows": 0, "ended": None}, "merged": []}
     assert counted == {
         "feedback": 2,
         "activities": 1,
         "cases": 2,
         "rejects": 1,
-        "imports": 0,
         "certain": True,
+        **nothing_left,
     }
     assert await office.readable(WORDS) == []
 
@@ -335,6 +337,39 @@ async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -
         client.drop_database(f"{prefix}_keys")
     assert code == 0 and "3 refused rows" in told, told
     assert left == ["P-10", "XP-1", "P-1-2", "P.1"]
+
+
+async def test_what_may_still_hold_words_is_told(servers: Servers) -> None:
+    prefix, ended = f"t{uuid4().hex[:10]}", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    jobs, cases = [uuid4() for _ in range(2)], {name: uuid4() for name in "ABCDE"}
+    with MongoClient[Any](servers.mongo, uuidRepresentation="standard") as client:
+        intake, routing = client[f"{prefix}_intake"], client[f"{prefix}_routing"]
+        intake.imports.insert_many([{"_id": job, "finished_at": ended} for job in jobs])
+        cut, column = {"column": "", "cells": ["P-1 and no end"]}, {"column": "at", "cells": ["never"]}
+        cells = [cut, {"column": "", "cells": ["no end"]}, {"column": "", "cells": ["P-10, no end"]}, column]
+        intake.import_rejects.insert_many(
+            [{"_id": {"job": jobs[0], "row": row}, **cell} for row, cell in enumerate(cells)]
+        )
+        intake["imports.chunks"].insert_many(
+            [{"files_id": jobs[1], "n": n, "data": b"P-1"} for n in range(2)]
+        )
+        of = {"A": ("P-1", "B"), "B": ("P-1", "C"), "C": ("P-2", "D"), "D": ("", ""), "E": ("P-1", "")}
+        routing.cases.insert_many(
+            {"_id": cases[name], "reference": f"REF{name}", "customer": {"id": whose} if whose else {}}
+            | ({"status": "merged", "merged_into": cases[into]} if into else {"status": "assigned"})
+            for name, (whose, into) in of.items()
+        )
+        code, told = await cqm(servers.mongo, prefix, "erase", "P-1", "--yes")
+        again, json_told = await cqm(servers.mongo, prefix, "erase", "P-1", "--yes", "--json")
+        for name in ("intake", "routing", "keys"):
+            client.drop_database(f"{prefix}_{name}")
+    assert (code, again) == (1, 1), told
+    assert "refused rows that could not be read: 2" in told and "after 2026-03-02 09:30 UTC" in told, told
+    assert "stored files of imports: 1" in told, told
+    assert "merged into those of somebody else: REFC, REFD" in told, told
+    counted = json.loads(json_told[json_told.index("{") :])
+    assert (counted["files"], counted["merged"], counted["cases"]) == (1, ["REFC", "REFD"], 3)
+    assert counted["unread"] == {"rows": 2, "ended": "2026-03-02T09:30:00Z"}
 
 
 async def test_a_mongodb_that_goes_away_while_refused_rows_are_deleted_is_one_sentence(

@@ -110,10 +110,18 @@ class JobStore:
         """The end of a job, if `holder` still has it."""
         return await self._update(identity, holder, _ended(state, reason))
 
-    async def cancel(self, identity: UUID) -> None:
-        """Whoever works on it notices when it saves; a job that has ended stays as it is."""
+    async def cancel(self, identity: UUID) -> bool:
+        """Whether it was cancelled while nobody held it: then nobody will read its file. Whoever works on it
+        notices when it saves; a job that has ended stays as it is."""
+        free = {"$expr": {"$lte": ["$lease_until", "$$NOW"]}}
         with driver_errors():
-            await self._jobs.update_one({"_id": identity, "open": True}, [{"$set": _ended("cancelled", "")}])
+            for held in (free, {}):
+                done = await self._jobs.update_one(
+                    {"_id": identity, "open": True, **held}, [{"$set": _ended("cancelled", "")}]
+                )
+                if done.matched_count:
+                    return held is free
+        return False
 
     async def find(self, identity: UUID) -> Job | None:
         with driver_errors():
