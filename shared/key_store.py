@@ -51,8 +51,9 @@ class KeyStore:
             await self.refresh()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def refresh(self) -> None:
-        """Use what is stored, if that is another tree than before. Raises Unavailable.
+    async def refresh(self, *, plant: bool = True) -> None:
+        """Use what is stored, if it is not what was read before. Raises Unavailable. `plant`: make the tree
+        where none was ever there.
 
         Raises SetupError where the seeds are gone, or those of another tree came in their place: with a new
         seed nothing that was sealed could be read any more, and nobody would be told.
@@ -65,11 +66,11 @@ class KeyStore:
                 again = await self._revision()
                 if again != revision:  # a key was destroyed between two pages of what was read
                     revision = again
-                elif revision is None or revision.tree is None:
-                    await self._plant(first=not cuts and revision is None)
-                    revision = await self._revision()
-                elif not cuts:
+                elif not cuts and (revision is not None or not plant):
                     raise self._lost()
+                elif revision is None or revision.tree is None:
+                    await self._plant(first=not cuts)
+                    revision = await self._revision()
                 else:
                     # beside the loop: after thousands of erasures it takes seconds
                     self._seals.use(await asyncio.to_thread(KeyTree, cuts))
@@ -80,7 +81,7 @@ class KeyStore:
 
         Raises as `refresh`; Unavailable: then it may have been done, and doing it again is safe.
         """
-        await self.refresh()
+        await self.refresh(plant=False)  # where no key is, none is destroyed
 
         async def body(session: Session) -> None:
             stored = {_cut(document): document async for document in self._cuts.find({}, session=session)}

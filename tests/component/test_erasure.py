@@ -26,6 +26,9 @@ from services.routing.app import build as build_routing
 from services.routing.settings import RoutingSettings
 from services.sla.app import build as build_sla
 from services.sla.settings import SlaSettings
+from shared.key_store import KeyStore
+from shared.mongo import Mongo
+from shared.sealing import Seals
 from shared.topics import TOPICS
 from tests.support.apps import Running, all_read, running_app
 from tests.support.figures import settings_for
@@ -133,6 +136,13 @@ async def cqm(mongo: str, prefix: str, *arguments: str) -> tuple[int, str]:
     async with asyncio.timeout(60):
         told, _ = await process.communicate()
     return process.returncode or 0, told.decode()
+
+
+async def planted(mongo: str, prefix: str) -> None:
+    """The keys of services that have been there."""
+    client = Mongo(mongo)
+    await KeyStore(client, prefix, Seals()).refresh()
+    client.close()
 
 
 def said_in(raw: bytes, words: list[str]) -> list[str]:
@@ -327,6 +337,7 @@ async def test_an_unknown_customer_is_told_and_nothing_is_destroyed(office: Offi
 
 async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -> None:
     prefix = f"t{uuid4().hex[:10]}"
+    await planted(servers.mongo, prefix)
     with MongoClient[Any](servers.mongo) as client:
         rejects = client[f"{prefix}_intake"].import_rejects
         cells = ["P-1", "x;P-1;y", "客户P-1的", "P-10", "XP-1", "P-1-2", "P.1"]
@@ -341,6 +352,7 @@ async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -
 
 async def test_what_may_still_hold_words_is_told(servers: Servers) -> None:
     prefix, ended = f"t{uuid4().hex[:10]}", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    await planted(servers.mongo, prefix)
     jobs, cases = [uuid4() for _ in range(2)], {name: uuid4() for name in "ABCDE"}
     with MongoClient[Any](servers.mongo, uuidRepresentation="standard") as client:
         intake, routing = client[f"{prefix}_intake"], client[f"{prefix}_routing"]
@@ -378,6 +390,7 @@ async def test_a_mongodb_that_goes_away_while_refused_rows_are_deleted_is_one_se
     if servers.kind == GIVEN:
         pytest.skip("the proxy leads to this machine")
     prefix, port = f"t{uuid4().hex[:10]}", PortBook(tmp_path / "ports.json").claim("mongo-proxy")
+    await planted(servers.mongo, prefix)
     with MongoClient[Any](servers.mongo) as client:
         rejects = client[f"{prefix}_intake"].import_rejects
         rejects.insert_one({"_id": 1, "cells": ["P-1"]})

@@ -13,14 +13,18 @@ from uuid import uuid4
 import pytest
 from pymongo import MongoClient
 
+from services.intake.app import build
 from services.intake.domain.imports import Reject
+from services.intake.settings import IntakeSettings
 from services.intake.store import JobStore
 from shared.errors import SetupError, Unavailable
 from shared.key_store import KeyStore
 from shared.key_tree import SEED, place_of
 from shared.mongo import Mongo
 from shared.sealing import Seals
+from tests.support.apps import running_app
 from tests.support.servers import Servers
+from tests.support.spine import eventually
 
 WORDS = b'{"text":"torn"}'
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -85,6 +89,7 @@ async def test_when_a_key_was_destroyed_is_known_after_the_next_one_near_it_is(
     replica: Callable[[], Replica], mongo: Mongo, prefix: str
 ) -> None:
     keys, _ = replica()
+    await keys.refresh()
     for number, name in enumerate([b"C-1", b"C-2", b"C-3"]):
         await keys.destroy(name, AT + timedelta(days=number))  # the second is cut out of the first
     cuts = mongo.database(f"{prefix}_keys").cuts
@@ -146,6 +151,32 @@ async def test_seeds_that_are_gone_are_not_replaced_by_others(
     assert none.open(seals.seal(b"C-1", WORDS)) is not None
 
 
+async def test_where_there_are_no_keys_none_is_destroyed_and_none_is_made(
+    replica: Callable[[], Replica], mongo: Mongo, prefix: str
+) -> None:
+    with pytest.raises(SetupError, match="are gone"):
+        await replica()[0].destroy(b"C-1", AT)
+    assert await mongo.database(f"{prefix}_keys").cuts.count_documents({}) == 0
+
+
+async def test_intake_is_not_ready_and_seals_nothing_while_another_tree_is_stored(
+    replica: Callable[[], Replica], mongo: Mongo, prefix: str, servers: Servers
+) -> None:
+    settings = IntakeSettings(kafka=servers.kafka, mongo=servers.mongo, database_prefix=prefix, log="text")
+    async with running_app(build(settings)) as intake:
+        keys = mongo.database(f"{prefix}_keys")
+        for name in ("cuts", "revisions"):
+            await keys[name].delete_many({})
+        await replica()[0].refresh()
+
+        async def told() -> bool:
+            return "are not those of before" in (await intake.http.get("/readyz")).text
+
+        await eventually(told, what="the other tree is seen")
+        said = {"kind": "complaint", "text": "x", "customer": {"id": "C-1"}}
+        assert (await intake.http.post("/v1/feedback", json=said)).status_code == 503
+
+
 async def test_a_replica_uses_no_tree_but_the_one_it_began_with(
     replica: Callable[[], Replica], mongo: Mongo, prefix: str
 ) -> None:
@@ -177,6 +208,7 @@ async def test_a_tree_of_an_earlier_version_is_gone_on_with(
     replica: Callable[[], Replica], mongo: Mongo, prefix: str, destroyed_before: int
 ) -> None:
     keys, seals = replica()
+    await keys.refresh()
     for _ in range(destroyed_before):
         await keys.destroy(b"C-9", AT)
     await keys.refresh()
