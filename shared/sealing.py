@@ -52,6 +52,10 @@ class Seals:
         """Another tree from now on: keys were destroyed."""
         self._known = KnownKeys(tree)
 
+    def forget(self) -> None:
+        """No tree any more: the one that was used is not the one that is stored."""
+        self._known = None
+
     @property
     def ready(self) -> bool:
         return self._known is not None

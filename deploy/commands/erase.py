@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
-from deploy.commands.checkup import needed
-from deploy.commands.doctor import surroundings
 from deploy.commands.terminal import (
     FINDING,
     USAGE,
@@ -22,29 +17,16 @@ from deploy.commands.terminal import (
     MongoUri,
     end,
     line,
-    note,
     run,
     write_json,
 )
 
 if TYPE_CHECKING:
-    from shared.mongo import Collection, Document, Mongo
+    from deploy.commands.erasing import Erased
 
 
-@dataclass(frozen=True)
-class Erased:
-    """What is counted on, without words: feedback, activities and cases of the customer. `rejects`: rows of
-    imports that were refused and named the customer, deleted; `imports`: those that are not done yet."""
-
-    feedback: int
-    activities: int
-    cases: int
-    rejects: int
-    imports: int
-
-    @property
-    def known(self) -> bool:
-        return any((self.feedback, self.activities, self.cases, self.rejects))
+SHOWN = 10
+"""References of cases on the screen."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,89 +47,33 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Destroy the key of a customer's words: names, texts and notes are gone for good, in MongoDB, on
         Kafka, among dead letters and in copies of them. What is counted stays. Who speaks again is heard."""
-        if not yes and not typer.confirm(f"Erase {customer!r} for good?", default=False, err=True):
+        # the key is that of the id as intake writes it: any other spelling of it has a key that seals nothing
+        identity = _identity(customer) if feedback else None
+        name = str(identity) if identity else customer
+        if not yes and not typer.confirm(f"Erase {name!r} for good?", default=False, err=True):
             raise Failure("nothing was erased", "`--yes` for a script", USAGE)
-        erased = run(_erase(data_dir, mongo, customer, of_feedback=feedback, unknown=unknown))
-        if erased is None:
+        from deploy.commands.erasing import erase_person
+
+        found = run(erase_person(data_dir, mongo, name, identity, unknown=unknown))
+        if found is None:
             raise Failure(
                 "nothing of this customer is stored, and nothing was erased",
                 "look at the id; `--unknown` destroys the key all the same",
                 FINDING,
             )
         if as_json:
-            write_json(asdict(erased))
+            write_json(asdict(found))
         else:
-            _tell(erased)
-        end(FINDING if erased.imports else 0)
+            _tell(found)
+        end(FINDING if found.files or found.merged else 0)
 
 
-async def _erase(
-    data_dir: Path | None, mongo: str | None, name: str, *, of_feedback: bool, unknown: bool
-) -> Erased | None:
-    """None: nothing is known of them, so nothing was done."""
-    from shared.key_store import LOOK_SECONDS, KeyStore
-    from shared.mongo import Mongo, driver_errors
-    from shared.sealing import Seals
-
-    around = surroundings(data_dir, None, mongo, None)
-    client, prefix = Mongo(needed(around.mongo, "MongoDB")), around.database_prefix
+def _identity(text: str) -> UUID:
+    """The id of a feedback, however it is written. Raises Failure."""
     try:
-        with driver_errors():
-            await client.ping()
-            found = await _known(client, prefix, name, of_feedback=of_feedback)
-            if not (found.known or unknown):
-                return None
-            keys = KeyStore(client, prefix, Seals())
-            # the key at last: whoever is stopped before it sees that nothing was erased, and does it again
-            await _rejects(client, prefix).delete_many(_naming(name))
-            await keys.destroy(name.encode(), datetime.now(UTC))
-        note("the services read the keys anew")
-        await asyncio.sleep(2 * LOOK_SECONDS)  # what they may take to look, and as long again
-        return found
-    finally:
-        client.close()
-
-
-async def _known(client: Mongo, prefix: str, name: str, *, of_feedback: bool) -> Erased:
-    """Where a customer, or the sender of a feedback, stands in what is stored; errors are the driver's."""
-    from uuid import UUID
-
-    from shared.generations import Generations
-
-    generations = Generations(client, prefix)
-    facts = generations.database((await generations.state()).live)
-    routing = client.database(f"{prefix}_routing")
-    jobs = client.database(f"{prefix}_intake").imports
-    rejects = await _rejects(client, prefix).count_documents(_naming(name))
-    imports = await jobs.count_documents({"open": True})
-    if not of_feedback:
-        return Erased(
-            feedback=await facts.feedback_facts.count_documents({"said.customer_id": name}),
-            activities=await facts.activity_facts.count_documents({"customer_id": name}),
-            cases=await routing.cases.count_documents({"customer.id": name}),
-            rejects=rejects,
-            imports=imports,
-        )
-    try:
-        identity = UUID(name)
+        return UUID(text)
     except ValueError:
         raise Failure("--feedback needs the id of a feedback", "", USAGE) from None
-    return Erased(
-        feedback=await facts.feedback_facts.count_documents({"_id": identity}),
-        activities=await facts.activity_facts.count_documents({"_id": identity}),
-        cases=await routing.feedback.count_documents({"_id": identity, "case_id": {"$ne": None}}),
-        rejects=0,
-        imports=imports,
-    )
-
-
-def _rejects(client: Mongo, prefix: str) -> Collection:
-    return client.database(f"{prefix}_intake").import_rejects
-
-
-def _naming(name: str) -> Document:
-    """Rows with a cell in which the id stands, and not as a part of a longer one: C-1 is not in C-10."""
-    return {"cells": {"$regex": rf"(?<![\w-]){re.escape(name)}(?![\w-])"}}
 
 
 def _tell(erased: Erased) -> None:
@@ -156,6 +82,22 @@ def _tell(erased: Erased) -> None:
         f"still counted: {erased.feedback} feedback, {erased.activities} activities, {erased.cases} cases"
         + (f"; {erased.rejects} refused rows of imports were deleted" if erased.rejects else "")
     )
-    if erased.imports:
-        line(f"{erased.imports} imports are not done: their files are readable until then", "yellow")
+    if not erased.certain:
+        line(
+            "it may have given no name, phone or email: then it was never sealed, and is still readable",
+            "yellow",
+        )
+    if rows := erased.unread.rows:
+        ended = erased.unread.ended
+        of = "their imports end" if ended is None else f"{ended:%Y-%m-%d %H:%M} UTC"
+        line(f"refused rows that could not be read: {rows}, which may name them too", "yellow")
+        line(f"  -> kept until CQM_IMPORT_DAYS (30) after {of}; rejects.csv of each import shows its own")
+    if erased.files:
+        line(
+            f"stored files of imports: {erased.files}, which can be read until the imports are over", "yellow"
+        )
         line("  -> `cqm erase` again once they are")
+    if erased.merged:
+        shown = ", ".join(erased.merged[:SHOWN]) + (", ... (--json has all)" if erased.merged[SHOWN:] else "")
+        line(f"their cases were merged into those of somebody else: {shown}", "yellow")
+        line("  -> look at what was written there of this person: it has the other's key, or none")

@@ -19,6 +19,9 @@ from deploy.local.process import Child
 START_SECONDS = 60.0
 REPLICA_SET = "cqm"
 OPLOG_MB = 1024  # the default is 5 % of the disk
+SLOW_MS = 2_147_483_647
+"""Operations that took longer are written into mongod's log, with all that an update sets: seeds, and what
+refused rows hold. No operation of CQM takes so long, and a secondary logs whole entries of the oplog."""
 NOT_YET_INITIALIZED = 94  # NotYetInitialized in MongoDB's error_codes.yml
 PARAMETERS = {
     # A process killed inside a transaction would otherwise lock what it wrote for 60 s and more.
@@ -55,7 +58,7 @@ class LocalMongod:
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         command = [str(program), "--dbpath", str(self._data), "--port", str(self._port), "--bind_ip", HOST]
         command += ["--replSet", REPLICA_SET, "--oplogSize", str(OPLOG_MB), "--nounixsocket"]
-        command += ["--wiredTigerCacheSizeGB", str(self._cache_gb)]
+        command += ["--wiredTigerCacheSizeGB", str(self._cache_gb), "--slowms", str(SLOW_MS)]
         for name, value in self._parameters.items():
             command += ["--setParameter", f"{name}={value}"]
         self.child.start(command)

@@ -41,7 +41,7 @@ from shared.permission import sees
 from shared.policy import Policy
 from shared.principal import Principal
 from shared.publish import Publisher
-from shared.sealing import Seals
+from shared.sealing import Seals, whose_is
 
 log = structlog.get_logger("cqm.routing.actions")
 _NO_PARTITION = Partition(topics.CASES.name, -1)
@@ -59,7 +59,7 @@ class Stale(CQMError):
 
 
 class Reused(CQMError):
-    """The Idempotency-Key was used before, for something else."""
+    """The Idempotency-Key was used before, for something else, or before the customer was erased."""
 
 
 class Asked(NamedTuple):
@@ -76,14 +76,14 @@ class Asked(NamedTuple):
     def actor(self) -> str:
         return self.by.name
 
-    @property
-    def mark(self) -> str:
-        """The key and what was asked by it, as a case's books keep it."""
-        return f"{_digest([self.actor, self.key])}:{_digest([self.actor, self.action])}"
+    def mark(self, marking: bytes) -> str:
+        """The key and what was asked by it, as a case's books keep it. `marking`: of whom the case is about,
+        whose words what was asked may hold: nobody can try them out once that key is destroyed."""
+        return f"{_digest([self.actor, self.key])}:{_digest([self.actor, self.action], marking)}"
 
 
-def _digest(said: list[Any]) -> str:
-    return hashlib.blake2b(_canonical.encode(said), digest_size=8).hexdigest()
+def _digest(said: list[Any], key: bytes = b"") -> str:
+    return hashlib.blake2b(_canonical.encode(said), digest_size=8, key=key).hexdigest()
 
 
 class Done(NamedTuple):
@@ -121,13 +121,14 @@ class Actions:
             # asked of the case as it is now: its owner and department may have changed since it was read
             if not sees(asked.by, file.case.department):
                 raise NoSuchCase
-            if asked.key and _seen(file, asked):
+            mark = asked.mark(self._marking(file)) if asked.key else ""
+            if mark and _seen(file, mark):
                 return Done(file, [], Changes())
             check_may_act(asked.by, name_of(asked.action), file.case)
             if asked.versions is not None and str(file.case.version) not in asked.versions:
                 raise Stale
             done = await self._decide(file, asked, now, policy, session)
-            return _marked(done, asked) if asked.key else done
+            return _marked(done, mark) if mark else done
 
         return await self._change(case_id, decide, asked.traceparent)
 
@@ -194,6 +195,14 @@ class Actions:
         sealed = self._seals.sealed_words(before.case, words)
         return sealed_step(before, step, sealed) if sealed else step
 
+    def _marking(self, file: CaseFile) -> bytes:
+        """By what the books keep what was asked; nothing where the case is nobody's, and stays readable.
+
+        Raises Unavailable.
+        """
+        owner = whose_is(file.case)
+        return b"" if owner is None else self._seals.known.of(owner)[1].marking
+
     async def _assign(
         self,
         file: CaseFile,
@@ -233,19 +242,20 @@ class Actions:
         await self._store.said(entry)
 
 
-def _seen(file: CaseFile, asked: Asked) -> bool:
-    """Whether this was done already. Raises Reused when the key stood for something else."""
-    key = asked.mark.partition(":")[0]
-    known = next((mark for mark in file.books.keys if mark.startswith(key)), "")
-    if known and known != asked.mark:
+def _seen(file: CaseFile, mark: str) -> bool:
+    """Whether this was done already. Raises Reused when the key stood for something else, or was used before
+    the customer was erased."""
+    key = mark.partition(":")[0]
+    known = next((one for one in file.books.keys if one.startswith(key)), "")
+    if known and known != mark:
         raise Reused
     return bool(known)
 
 
-def _marked(done: Done, asked: Asked) -> Done:
+def _marked(done: Done, mark: str) -> Done:
     """The key is kept with the case that was asked about."""
     (before, step), *others = done.steps
-    books = structs.replace(step.file.books, keys=(*step.file.books.keys, asked.mark)[-KEYS_KEPT:])
+    books = structs.replace(step.file.books, keys=(*step.file.books.keys, mark)[-KEYS_KEPT:])
     file = CaseFile(step.file.case, books)
     return Done(file, [(before, Step(file, step.entry)), *others], done.changes)
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,9 @@ from services.routing.app import build as build_routing
 from services.routing.settings import RoutingSettings
 from services.sla.app import build as build_sla
 from services.sla.settings import SlaSettings
+from shared.key_store import KeyStore
+from shared.mongo import Mongo
+from shared.sealing import Seals
 from shared.topics import TOPICS
 from tests.support.apps import Running, all_read, running_app
 from tests.support.figures import settings_for
@@ -134,6 +138,13 @@ async def cqm(mongo: str, prefix: str, *arguments: str) -> tuple[int, str]:
     return process.returncode or 0, told.decode()
 
 
+async def planted(mongo: str, prefix: str) -> None:
+    """The keys of services that have been there."""
+    client = Mongo(mongo)
+    await KeyStore(client, prefix, Seals()).refresh()
+    client.close()
+
+
 def said_in(raw: bytes, words: list[str]) -> list[str]:
     """The words that stand in these bytes, as UTF-8 or as JSON writes them without it."""
     forms = {word: (word.encode(), json.dumps(word)[1:-1].encode()) for word in words}
@@ -209,7 +220,15 @@ async def test_who_is_erased_can_be_read_nowhere_and_is_counted_as_before(office
     code, told = await office.cqm("erase", office.person, "--yes", "--json")
     assert code == 0, told
     counted = json.loads(told[told.index("{") :])
-    assert counted == {"feedback": 2, "activities": 1, "cases": 2, "rejects": 1, "imports": 0}
+    nothing_left = {"files": 0, "unread": {"rows": 0, "ended": None}, "merged": []}
+    assert counted == {
+        "feedback": 2,
+        "activities": 1,
+        "cases": 2,
+        "rejects": 1,
+        "certain": True,
+        **nothing_left,
+    }
     assert await office.readable(WORDS) == []
 
     case = await office.get("routing", f"/v1/cases/{ids['case']}")
@@ -244,9 +263,55 @@ async def test_no_case_is_searched_for_without_an_index(office: Office) -> None:
             code, told = await office.cqm("erase", *whose, "--yes", "--json")
             assert code == 0 and json.loads(told[told.index("{") :])["cases"], told
         routing.command("profile", 0)
-        asked = list(routing["system.profile"].find({"command.aggregate": {"$in": ["cases", "feedback"]}}))
-    assert {one["command"]["aggregate"] for one in asked} == {"cases", "feedback"}
+        counted = {"command.aggregate": {"$in": ["cases", "feedback"]}}
+        asked = list(
+            routing["system.profile"].find({"$or": [counted, {"command.filter.reference": {"$gt": ""}}]})
+        )
+    assert {one["ns"].partition(".")[2] for one in asked} == {"cases", "feedback"}
+    assert any(one["command"].get("find") for one in asked)
     assert [one["planSummary"] for one in asked if "COLLSCAN" in one["planSummary"]] == []
+
+
+async def test_the_sender_of_a_feedback_is_erased_however_its_id_is_written(office: Office) -> None:
+    complaint = {"kind": "complaint", "source": office.source, "category": "delivery", "severity": "high"}
+    said = await office.post(
+        "intake", "/v1/feedback",
+        complaint | {"external_id": "R-1", "subject": "the lid", "customer": {"name": "欧阳震华"}},
+    )  # fmt: skip
+    assert (await office.case_of(said["id"]))["subject"] == "the lid"
+    await office.settled()
+    spelt = "{" + said["id"].replace("-", "").upper() + "}"
+    code, told = await office.cqm("erase", spelt, "--feedback", "--yes")
+    assert code == 0 and "1 feedback, 0 activities, 1 cases" in told, told
+    case = await office.case_of(said["id"])
+    assert (case["subject"], case["erased"]) == ("", True)
+
+
+async def test_a_feedback_whose_words_have_another_key_or_none_is_not_said_to_be_erased(
+    office: Office,
+) -> None:
+    complaint = {"kind": "complaint", "source": office.source, "category": "delivery", "severity": "high"}
+    praise = {"kind": "praise", "source": office.source, "text": "well done"}
+    asked = {
+        "mine": complaint | {"external_id": "R-1", "text": "the lid", "customer": {"id": office.person}},
+        "calm": praise | {"external_id": "R-2", "customer": {"id": office.person}},
+        "nobody": complaint | {"external_id": "R-3", "text": "the lid"},
+        "unclear": praise | {"external_id": "R-4"},
+    }
+    ids = {name: (await office.post("intake", "/v1/feedback", body))["id"] for name, body in asked.items()}
+    for name in ("mine", "nobody"):
+        await office.case_of(ids[name])
+    await office.settled()
+    for name in ("mine", "calm"):
+        code, told = await office.cqm("erase", ids[name], "--feedback", "--yes")
+        assert code == 1 and f"is of customer {office.person}" in told, told
+        assert f"`cqm erase {office.person}`" in told, told
+    code, told = await office.cqm("erase", ids["nobody"], "--feedback", "--yes", "--unknown")
+    assert code == 1 and "names nobody" in told and "still counted" not in told, told
+    with MongoClient[Any](office.servers.mongo) as client:
+        assert client[f"{office.prefix}_keys"].cuts.count_documents({}) == 1, "a key was destroyed"
+    code, told = await office.cqm("erase", ids["unclear"], "--feedback", "--yes")
+    assert code == 0 and "it may have given no name, phone or email" in told, told
 
 
 async def test_who_speaks_again_is_heard(office: Office) -> None:
@@ -272,6 +337,7 @@ async def test_an_unknown_customer_is_told_and_nothing_is_destroyed(office: Offi
 
 async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -> None:
     prefix = f"t{uuid4().hex[:10]}"
+    await planted(servers.mongo, prefix)
     with MongoClient[Any](servers.mongo) as client:
         rejects = client[f"{prefix}_intake"].import_rejects
         cells = ["P-1", "x;P-1;y", "客户P-1的", "P-10", "XP-1", "P-1-2", "P.1"]
@@ -284,12 +350,47 @@ async def test_refused_rows_that_name_somebody_else_are_left(servers: Servers) -
     assert left == ["P-10", "XP-1", "P-1-2", "P.1"]
 
 
+async def test_what_may_still_hold_words_is_told(servers: Servers) -> None:
+    prefix, ended = f"t{uuid4().hex[:10]}", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    await planted(servers.mongo, prefix)
+    jobs, cases = [uuid4() for _ in range(2)], {name: uuid4() for name in "ABCDE"}
+    with MongoClient[Any](servers.mongo, uuidRepresentation="standard") as client:
+        intake, routing = client[f"{prefix}_intake"], client[f"{prefix}_routing"]
+        intake.imports.insert_many([{"_id": job, "finished_at": ended} for job in jobs])
+        cut, column = {"column": "", "cells": ["P-1 and no end"]}, {"column": "at", "cells": ["never"]}
+        cells = [cut, {"column": "", "cells": ["no end"]}, {"column": "", "cells": ["P-10, no end"]}, column]
+        intake.import_rejects.insert_many(
+            [{"_id": {"job": jobs[0], "row": row}, **cell} for row, cell in enumerate(cells)]
+        )
+        intake["imports.chunks"].insert_many(
+            [{"files_id": jobs[1], "n": n, "data": b"P-1"} for n in range(2)]
+        )
+        of = {"A": ("P-1", "B"), "B": ("P-1", "C"), "C": ("P-2", "D"), "D": ("", ""), "E": ("P-1", "")}
+        routing.cases.insert_many(
+            {"_id": cases[name], "reference": f"REF{name}", "customer": {"id": whose} if whose else {}}
+            | ({"status": "merged", "merged_into": cases[into]} if into else {"status": "assigned"})
+            for name, (whose, into) in of.items()
+        )
+        code, told = await cqm(servers.mongo, prefix, "erase", "P-1", "--yes")
+        again, json_told = await cqm(servers.mongo, prefix, "erase", "P-1", "--yes", "--json")
+        for name in ("intake", "routing", "keys"):
+            client.drop_database(f"{prefix}_{name}")
+    assert (code, again) == (1, 1), told
+    assert "refused rows that could not be read: 2" in told and "after 2026-03-02 09:30 UTC" in told, told
+    assert "stored files of imports: 1" in told, told
+    assert "merged into those of somebody else: REFC, REFD" in told, told
+    counted = json.loads(json_told[json_told.index("{") :])
+    assert (counted["files"], counted["merged"], counted["cases"]) == (1, ["REFC", "REFD"], 3)
+    assert counted["unread"] == {"rows": 2, "ended": "2026-03-02T09:30:00Z"}
+
+
 async def test_a_mongodb_that_goes_away_while_refused_rows_are_deleted_is_one_sentence(
     servers: Servers, tmp_path: Path
 ) -> None:
     if servers.kind == GIVEN:
         pytest.skip("the proxy leads to this machine")
     prefix, port = f"t{uuid4().hex[:10]}", PortBook(tmp_path / "ports.json").claim("mongo-proxy")
+    await planted(servers.mongo, prefix)
     with MongoClient[Any](servers.mongo) as client:
         rejects = client[f"{prefix}_intake"].import_rejects
         rejects.insert_one({"_id": 1, "cells": ["P-1"]})

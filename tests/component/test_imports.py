@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -327,6 +327,23 @@ async def test_the_same_import_while_unfinished_is_one_job_that_can_be_followed_
     after = (await intake.http.get(f"/v1/imports/{identity}")).json()
     assert after["state"] == "cancelled" and after["rows"] < 60_000
     assert (await intake.http.delete(f"/v1/imports/{identity}")).status_code == 200
+
+
+async def test_the_file_of_what_is_cancelled_before_anybody_works_on_it_goes_at_once(
+    intake: Running, shop: str
+) -> None:
+    chunks, mapping = intake.service.database["imports.chunks"], MAPPING.format(source=shop)
+    worked_on = (await posted(intake.http, many(60_000), mapping)).json()["id"]
+    waiting = (await posted(intake.http, many(5), mapping)).json()["id"]
+    assert await chunks.count_documents({"files_id": UUID(waiting)}) == 1
+    for identity in (waiting, worked_on):
+        assert (await intake.http.delete(f"/v1/imports/{identity}")).json()["state"] == "cancelled"
+        assert await chunks.count_documents({"files_id": UUID(waiting)}) == 0
+
+    async def nothing_left() -> bool:
+        return not await chunks.count_documents({})
+
+    await eventually(nothing_left, what="the file of the import that was worked on")
 
 
 async def test_what_is_done_cannot_be_cancelled(intake: Running, shop: str) -> None:

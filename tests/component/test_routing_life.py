@@ -20,7 +20,9 @@ from services.routing.app import build
 from services.routing.audit import Audit
 from services.routing.settings import RoutingSettings
 from services.routing.store import AuditStore, entry_id
-from shared.events import FeedbackReceived, Product
+from shared.events import Customer, FeedbackReceived, Product
+from shared.key_store import KeyStore
+from shared.sealing import Seals
 from tests.component.test_routing import act, case_of, complaint, send
 from tests.support.apps import Running, running_app
 from tests.support.servers import Servers
@@ -173,6 +175,27 @@ async def test_a_key_is_its_callers_own(routing: Running) -> None:
     for version, actor in enumerate(("chen", "li", "chen", "li"), start=3):
         answer = await act(routing, case, note, **key, **{"X-Actor": actor})
         assert (answer.status_code, answer.json()["version"]) == (200, min(version, 4))
+
+
+async def test_what_was_asked_with_a_key_cannot_be_tried_out_after_an_erasure(routing: Running) -> None:
+    """The same words on the cases of two people look different, and are nobody's repetition any more."""
+    service, kept = routing.service, []
+    note, key = {"action": "note", "text": "called"}, {"Idempotency-Key": "1"}
+    for customer in ("C-1", "C-2"):
+        _, case = await opened(routing, customer=Customer(id=customer))
+        assert (await act(routing, case, note, **key)).status_code == 200
+        stored = await service.database.cases.find_one({"_id": UUID(case["id"])}) or {}
+        kept.append(stored["books"]["keys"][0].partition(":"))
+    assert kept[0][0] == kept[1][0] and kept[0][2] != kept[1][2]
+    keys = KeyStore(service.mongo, service.settings.database_prefix, Seals())
+    await keys.destroy(b"C-2", datetime.now(UTC))
+
+    async def refused() -> Any:
+        answer = await act(routing, case, note, **key)
+        return answer.json() if answer.status_code == 422 else None
+
+    assert "erased" in (await eventually(refused, what="the key is gone"))["errors"][0]["message"]
+    assert (await routing.http.get(f"/v1/cases/{case['id']}")).json()["version"] == 3
 
 
 async def test_one_of_the_versions_in_a_list_has_to_be_the_case_s(routing: Running) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from services.intake.domain.answers import Answers, Wrong, read_answers
 from services.intake.domain.form_feedback import feedback_of, fixed_answers
-from shared.forms import Form, Link
+from shared.forms import Form, Link, Signer
 from tests.support.forms import form_of, forms_in
 
 TODAY = date(2026, 3, 2)
@@ -196,8 +196,11 @@ def test_conditions_see_scores_as_numbers_and_all_else_as_text(
 # --- what they become --------------------------------------------------------------------------------
 
 
+KEY = Signer("a secret of these tests").hash_key
+
+
 def bodies(form: Form, answers: dict[str, str], link: Link | None = None) -> list[dict[str, Any]]:
-    return [json.loads(raw) for raw in feedback_of(form, answers, "nonce", link, "zh")]
+    return [json.loads(raw) for raw in feedback_of(form, answers, "nonce", link, "zh", KEY)]
 
 
 def test_a_complaint_is_one_feedback_with_each_answer_in_its_place() -> None:
@@ -239,10 +242,17 @@ def test_the_language_of_the_page_is_said_where_there_is_no_text() -> None:
 def test_the_same_answers_are_the_same_feedback_and_others_are_another_one() -> None:
     form = forms_in().forms["satisfaction"]
     answers = {"recommend": "3", "satisfied": "1", "text": "slow"}
-    assert feedback_of(form, answers, "n", None, "zh") == feedback_of(form, answers, "n", None, "zh")
+    assert bodies(form, answers) == bodies(form, answers)
     assert {b["external_id"] for b in bodies(form, answers)}.isdisjoint(
         b["external_id"] for b in bodies(form, answers | {"text": "quick"})
     )
+
+
+def test_the_identity_of_what_was_said_cannot_be_tried_out_without_the_secret() -> None:
+    form, answers = forms_in().forms["complaint"], {"happened": "late", "text": "x", "phone": "12345"}
+    keys = (Signer(f"{secret} of these tests").hash_key for secret in ("a secret", "another secret"))
+    said = [json.loads(feedback_of(form, answers, "n", None, "zh", key)[0]) for key in keys]
+    assert said[0].pop("external_id") != said[1].pop("external_id") and said[0] == said[1]
 
 
 def test_a_link_answers_for_the_person_and_wins(tmp_path: Path) -> None:

@@ -163,7 +163,8 @@ class Forms:
         self, request: Request, visit: Visit, page: Filled, token: PageToken, now: datetime
     ) -> str:
         form = page.form
-        bodies = feedback_of(form, page.answers.values, token.nonce, token.link, page.lang)
+        key = self.signer.hash_key
+        bodies = feedback_of(form, page.answers.values, token.nonce, token.link, page.lang, key)
         receiver = Receiver(
             FEEDBACK, Sender(f"form:{form.name}"), now, self.door.seals, request.state.traceparent
         )

@@ -67,7 +67,8 @@ def _add_ending(router: APIRouter, imports: Reception) -> None:
         """Stop it. Rows that have been taken stay taken."""
         await _found(imports, identity)
         with ending_after(ANSWER_SECONDS):
-            await imports.jobs.cancel(identity)
+            if await imports.jobs.cancel(identity):
+                await imports.files.delete(identity)
         job = await _found(imports, identity)
         if job.state != "cancelled":
             raise Problem(409, "The import has ended; nothing is left to cancel.", state=job.state)

@@ -22,20 +22,21 @@ def fixed_answers(form: Form, link: Link | None) -> dict[str, str]:
 
 
 def feedback_of(
-    form: Form, answers: Mapping[str, str], nonce: str, link: Link | None, language: str
+    form: Form, answers: Mapping[str, str], nonce: str, link: Link | None, language: str, key: bytes
 ) -> list[bytes]:
     """The first holds the texts and the first rating, and its id is the one that the person is told.
 
     The identity is the page's nonce with a hash of what was said: the same answers sent again are the same
-    feedback, and answers that were changed before are another one, and no conflict. `language`: of the page,
-    said only where there is no text to find it in.
+    feedback, and answers that were changed before are another one, and no conflict. It is not sealed, so the
+    hash has a `key`: else a phone number could be tried until it fits. `language`: of the page, said only
+    where there is no text to find it in.
     """
     common = _common(form, answers, link)
     placed = {form.targets[name]: value for name, value in answers.items()}
     words = {target: placed[target] for target in placed if target in ("text", "subject")}
     words = words or {"language": language}
     ratings = [(name, _rating(form, name, answers[name])) for name in answers if _is_rating(form, name)]
-    said = hashlib.blake2b(_canonical.encode([common, words, ratings]), digest_size=6).hexdigest()
+    said = hashlib.blake2b(_canonical.encode([common, words, ratings]), digest_size=6, key=key).hexdigest()
     identity = f"{nonce}-{said}"
     first: dict[str, Any] = {**common, **words, "external_id": identity}
     if ratings:

@@ -1,7 +1,7 @@
 """Import jobs and the rows that they refused.
 
 imports         one document per job; a unique index lets one unfinished job have a content at a time
-import_rejects  one document per refused row, `_id` job and row: written again, it is the same
+import_rejects  one document per refused row, `_id` job and row: written again, it stays the same
 
 Times and leases are judged by the database's own clock ($$NOW), so replicas need not agree on theirs.
 """
@@ -15,13 +15,14 @@ from uuid import UUID
 
 import msgspec
 from bson import MaxKey, MinKey
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from services.intake.domain.imports import Job, Reject, State
 from shared.mongo import Database, Document, driver_errors, ensure_indexes
 
 _MS = 1000
+_DUPLICATE = 11000
 _UPLOADING = "uploading"
 _UNCLAIMED = {"holder": None, "lease_until": "$$NOW"}
 
@@ -109,10 +110,18 @@ class JobStore:
         """The end of a job, if `holder` still has it."""
         return await self._update(identity, holder, _ended(state, reason))
 
-    async def cancel(self, identity: UUID) -> None:
-        """Whoever works on it notices when it saves; a job that has ended stays as it is."""
+    async def cancel(self, identity: UUID) -> bool:
+        """Whether it was cancelled while nobody held it: then nobody will read its file. Whoever works on it
+        notices when it saves; a job that has ended stays as it is."""
+        free = {"$expr": {"$lte": ["$lease_until", "$$NOW"]}}
         with driver_errors():
-            await self._jobs.update_one({"_id": identity, "open": True}, [{"$set": _ended("cancelled", "")}])
+            for held in (free, {}):
+                done = await self._jobs.update_one(
+                    {"_id": identity, "open": True, **held}, [{"$set": _ended("cancelled", "")}]
+                )
+                if done.matched_count:
+                    return held is free
+        return False
 
     async def find(self, identity: UUID) -> Job | None:
         with driver_errors():
@@ -154,15 +163,18 @@ class JobStore:
             await self._jobs.delete_one({"_id": identity})
 
     async def reject(self, identity: UUID, rejects: Sequence[Reject]) -> None:
-        """Keeps refused rows by their number: what is said again is there once."""
+        """Keeps refused rows by their number: what is said again is there once, as it was said first."""
         if not rejects:
             return
-        writes = []
-        for one in rejects:
-            key = {"job": identity, "row": one.row}
-            writes.append(ReplaceOne({"_id": key}, {"_id": key, **msgspec.to_builtins(one)}, upsert=True))
+        documents = [
+            {"_id": {"job": identity, "row": one.row}, **msgspec.to_builtins(one)} for one in rejects
+        ]
         with driver_errors():
-            await self._rejects.bulk_write(writes, ordered=False)
+            try:
+                # inserts alone: of an update that took long, mongod writes all that it sets into its log
+                await self._rejects.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                _raise_unless_repeated(error)
 
     async def rejects(self, identity: UUID, batch: int = 500) -> AsyncIterator[list[Reject]]:
         """All refused rows in the order of the file, some at a time."""
@@ -189,6 +201,14 @@ def _ended(state: State, reason: str) -> Document:
         "open": "$$REMOVE", "holder": "$$REMOVE", "lease_until": "$$REMOVE",
         "share": 1.0 if state == "done" else "$share",
     }  # fmt: skip
+
+
+def _raise_unless_repeated(error: BulkWriteError) -> None:
+    """Raises OperationFailure for what is no repetition; without the rows, which the driver's own error holds
+    and which belong in no log."""
+    failed = [one for one in error.details["writeErrors"] if one["code"] != _DUPLICATE]
+    for one in (*failed, *error.details["writeConcernErrors"]):
+        raise OperationFailure(one["errmsg"], one["code"]) from None
 
 
 def _older(time: str, seconds: float) -> Document:

@@ -69,7 +69,9 @@ def _refusals(who: Principal) -> Iterator[None]:
     except Stale:
         raise Problem(412, "The case has changed since the version in If-Match; read it again.") from None
     except Reused:
-        fault = Fault("Idempotency-Key", "was used for another action on this case")
+        fault = Fault(
+            "Idempotency-Key", "was used for another action on this case, or before its customer was erased"
+        )
         raise Problem(422, "A header does not fit; see errors.", [fault]) from None
     except Illegal as error:
         allowed = [name for name in error.allowed if may_act(who, name, error.case)]
