@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from tests.support.fault_table import FaultTable
 from tests.support.saying import Saying, say
 from tests.support.servers import Servers, choose_servers
+
+
+# a deadline would be a timing assert: the first example of a slow minute fails by it, and none after it
+settings.register_profile("cqm", deadline=None)
+settings.load_profile("cqm")
 
 
 def pytest_configure(config: pytest.Config) -> None:
