@@ -12,7 +12,6 @@ from tests.support.fault_table import FaultTable
 from tests.support.saying import Saying, say
 from tests.support.servers import Servers, choose_servers
 
-
 # a deadline would be a timing assert: the first example of a slow minute fails by it, and none after it
 settings.register_profile("cqm", deadline=None)
 settings.load_profile("cqm")
