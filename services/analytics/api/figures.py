@@ -18,6 +18,7 @@ from services.analytics.api.records import Records, list_of, page_of
 from services.analytics.api.sheets import sheet_of_figure, sheet_of_records
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.store.evidence import Place
+from shared.principal import Principal
 from shared.query import only
 
 MOST_RECORDS = 200
@@ -102,12 +103,14 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
         As CSV or Parquet: all of them, as of one moment.
         """
         form = _form(parameters, request)
-        question = await answers.question(name, parameters, request.state.principal)
+        who: Principal = request.state.principal
+        question = await answers.question(name, parameters, who)
         if form != "json":
-            return await exports.download(sheet_of_records(answers, question), form, bom=parameters.bom)
+            sheet = sheet_of_records(answers, question, who)
+            return await exports.download(sheet, form, bom=parameters.bom)
         given = parameters.cursor
         after = place_of(given, list_of(question), Place) if given is not None else None
-        return json_answer(await page_of(answers, question, after, parameters.limit))
+        return json_answer(await page_of(answers, question, who, after, parameters.limit))
 
     return router
 

@@ -13,6 +13,7 @@ from services.analytics.api.records import record_of
 from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import Question
 from shared.clock import rfc3339
+from shared.principal import Principal
 
 Cell = str | int | float | datetime | None
 Rows = list[tuple[Cell, ...]]
@@ -53,11 +54,12 @@ def sheet_of_figure(figure: Figure, question: Question) -> Sheet:
     return Sheet(figure.name, columns, _points(figure), _about(question) | {"as_of": as_of})
 
 
-def sheet_of_records(answers: Answers, question: Question) -> Sheet:
-    """A row for each record, as of one moment: read them within the minutes that MongoDB keeps it for."""
+def sheet_of_records(answers: Answers, question: Question, who: Principal) -> Sheet:
+    """A row for each record as `who` may see it, as of one moment: read them within the minutes that MongoDB
+    keeps it for."""
     dimensions = [name for name in question.kpi.dimensions if name != question.kpi.part]
     columns = (*_OF_A_RECORD, *(Column(name, "text") for name in dimensions))
-    rows = _records(answers, question, dimensions)
+    rows = _records(answers, question, who, dimensions)
     return Sheet(f"{question.kpi.name}.records", columns, rows, _about(question))
 
 
@@ -87,13 +89,15 @@ async def _points(figure: Figure) -> AsyncGenerator[Rows]:
     yield some
 
 
-async def _records(answers: Answers, question: Question, dimensions: Sequence[str]) -> AsyncGenerator[Rows]:
+async def _records(
+    answers: Answers, question: Question, who: Principal, dimensions: Sequence[str]
+) -> AsyncGenerator[Rows]:
     async with (
         answers.figures.snapshot() as session,
         aclosing(answers.evidence.records(question, None, ROWS_AT_ONCE, session)) as records,
     ):
         async for some in records:
-            found = [record for one in some if (record := record_of(question, one))]
+            found = [record for one in some if (record := record_of(question, one, who))]
             yield [
                 (one.id, one.kind, one.at, one.n, one.numerator, one.seconds,
                  *(one.labels.get(name, "") for name in dimensions))
