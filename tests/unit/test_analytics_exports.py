@@ -66,7 +66,7 @@ async def file_of(rows: list[Rows], form: Format, *, bom: bool = False) -> tuple
         for one in rows:
             yield one
 
-    answer: Any = await Exports().download(Sheet("s", COLUMNS, some(), {"unit": "x"}), form, bom=bom)
+    answer: Any = await Exports().download(Sheet("s", COLUMNS, some(), {"unit": "x"}, None), form, bom=bom)
     return answer, b"".join([piece async for piece in answer.body_iterator])
 
 

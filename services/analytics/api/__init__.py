@@ -31,6 +31,6 @@ def routes(
     router.include_router(figure_routes(answers, guard))
     router.include_router(report_routes(answers, guard))
     router.include_router(voice_routes(answers, voice, guard))
-    router.include_router(customer_routes(customers, guarded(access, "cases:read")))
+    router.include_router(customer_routes(customers, answers.freshness, guarded(access, "cases:read")))
     router.include_router(checking_routes(answers, log, bin_of, positions, guard))
     return router

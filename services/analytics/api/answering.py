@@ -77,10 +77,14 @@ class Answers:
         extent = None if wanted.bounded else await self.figures.extent(wanted.kpi, session)
         return wanted.question(extent, self.clock.now(), self.first_weekday())
 
+    async def as_of(self, *kpis: Kpi) -> datetime | None:
+        """Up to when all of the KPIs are told. Ask before reading: what is read then is not older."""
+        return await self.freshness.as_of(frozenset[str]().union(*map(topics_of, kpis)))
+
     async def figure(self, question: Question) -> Figure:
         """One figure: its total, and its series by grain and dimensions."""
         kpi = question.kpi
-        as_of = await self.freshness.as_of(topics_of(kpi))  # before the figure, which is no older then
+        as_of = await self.as_of(kpi)
         total, series = self.points(question, await self.counted(question))
         return Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
 

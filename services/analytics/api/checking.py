@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -59,10 +60,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`difference` is recomputed less served of the total; `differing` names up to 100 points."""
+    """`difference` is recomputed less served of the total; `differing` names up to 100 points. `as_of`: up to
+    when all partitions are in both."""
 
     kpi: str
     source: str
+    as_of: datetime | None
     equal: bool
     difference: float
     differing: list[dict[str, Any]]
@@ -85,6 +88,7 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     source: str
+    as_of: datetime | None
     equal: bool
     items: list[Verdict]
 
@@ -101,8 +105,9 @@ def checking_routes(
         question = await answers.question(check.kpi, check.query, request.state.principal)
         if question.kpi.now:
             raise refuse("kpi", "is read from the cases themselves: there is nothing to compare it with")
+        as_of = await answers.as_of(question.kpi)
         (both,) = await recomputing.both(check.from_, [question])
-        return json_answer(_compared(check, answers, question, both))
+        return json_answer(_compared(check, answers, question, as_of, both))
 
     @router.post(
         "/recompute-check/all", responses={200: {"model": Verdicts}}, dependencies=[Depends(only(()))]
@@ -114,9 +119,10 @@ def checking_routes(
             for by in () if kpi.now else ([], [_dimension(kpi)]):
                 query = check.query.model_copy(update={"by": by})
                 questions.append(await answers.question(kpi.name, query, request.state.principal))
+        as_of = await answers.as_of(*(question.kpi for question in questions))
         pairs = await recomputing.both(check.from_, questions)
         found = [_verdict(answers, *one) for one in zip(questions, pairs, strict=True)]
-        return json_answer(Verdicts(check.from_, all(one.equal for one in found), found))
+        return json_answer(Verdicts(check.from_, as_of, all(one.equal for one in found), found))
 
     return router
 
@@ -203,11 +209,14 @@ def _verdict(answers: Answers, question: Question, both: Both) -> Verdict:
     )
 
 
-def _compared(check: Check, answers: Answers, question: Question, both: Both) -> Checked:
+def _compared(
+    check: Check, answers: Answers, question: Question, as_of: datetime | None, both: Both
+) -> Checked:
     mine, theirs, differing = _beside(answers, question, both)
     return Checked(
         kpi=check.kpi,
         source=check.from_,
+        as_of=as_of,
         equal=not differing and mine.total == theirs.total,
         difference=(theirs.total.value or 0) - (mine.total.value or 0),
         differing=differing[:MOST_DIFFERENCES],

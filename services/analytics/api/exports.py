@@ -25,6 +25,8 @@ MEDIA_TYPES: dict[str, Format] = {"application/json": "json", "text/csv": "csv",
 MOST_AT_A_TIME = 2
 """Exports that one process writes; each holds a session and up to a row group."""
 BUSY_SECONDS = 5
+AS_OF = "X-CQM-As-Of"
+"""The header of a file that says up to when all partitions are in it; it is not there where nobody knows."""
 GROUP_ROWS = 10_000
 """Of a Parquet row group: small ones would make the list of them at the end of the file long."""
 
@@ -72,6 +74,8 @@ class Exports:
             "Content-Disposition": f'attachment; filename="{sheet.name}.{form}"',
             "Cache-Control": "no-store",
         }
+        if sheet.as_of is not None:
+            headers[AS_OF] = rfc3339(sheet.as_of)
         return StreamingResponse(_all(first, pieces), media_type=media_type, headers=headers)
 
     async def _in_turn(self, sheet: Sheet, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

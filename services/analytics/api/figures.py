@@ -12,7 +12,7 @@ from pydantic import Field
 
 from services.analytics.api.answering import Answers, Figure, json_answer
 from services.analytics.api.cursors import LONGEST, place_of
-from services.analytics.api.exports import MEDIA_TYPES, Exports, Format, chosen
+from services.analytics.api.exports import AS_OF, MEDIA_TYPES, Exports, Format, chosen
 from services.analytics.api.questions import REPEATABLE, Parameters, refuse
 from services.analytics.api.records import Records, list_of, page_of
 from services.analytics.api.sheets import sheet_of_figure, sheet_of_records
@@ -26,6 +26,12 @@ FILES: dict[str, Any] = {
     name: {"schema": {"type": "string", "format": "binary"}}
     for name, form in MEDIA_TYPES.items()
     if form != "json"
+}
+OF_A_FILE = {
+    AS_OF: {
+        "description": "of a file: up to when all partitions are in it",
+        "schema": {"type": "string", "format": "date-time"},
+    }
 }
 
 
@@ -73,7 +79,7 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
 
     @router.get(
         "/{name}",
-        responses={200: {"model": Figure, "content": FILES}},
+        responses={200: {"model": Figure, "content": FILES, "headers": OF_A_FILE}},
         dependencies=[Depends(only(FigureParameters, REPEATABLE))],
     )
     async def figure(
@@ -92,7 +98,7 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
 
     @router.get(
         "/{name}/records",
-        responses={200: {"model": Records, "content": FILES}},
+        responses={200: {"model": Records, "content": FILES, "headers": OF_A_FILE}},
         dependencies=[Depends(only(RecordParameters, REPEATABLE))],
     )
     async def records(
@@ -106,7 +112,7 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
         who: Principal = request.state.principal
         question = await answers.question(name, parameters, who)
         if form != "json":
-            sheet = sheet_of_records(answers, question, who)
+            sheet = await sheet_of_records(answers, question, who)
             return await exports.download(sheet, form, bom=parameters.bom)
         given = parameters.cursor
         after = place_of(given, list_of(question), Place) if given is not None else None

@@ -35,6 +35,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Records:
+    """`as_of`: up to when all partitions are in what was read."""
+
+    as_of: datetime | None
     items: list[Record]
     next: str | None
 
@@ -44,13 +47,14 @@ async def page_of(
 ) -> Records:
     """A page of the records that count in the figure, as `who` may see them; and the next one's cursor."""
     found: list[tuple[Record, Place]] = []
+    as_of = await answers.as_of(question.kpi)
     async with aclosing(answers.evidence.records(question, after, READ_PER_RECORD * limit)) as pieces:
         async for some in pieces:
             found += [(record, one.place) for one in some if (record := record_of(question, one, who))]
             if len(found) > limit:
                 break
     last = cursor(list_of(question), found[limit - 1][1]) if len(found) > limit else None
-    return Records([record for record, _ in found[:limit]], last)
+    return Records(as_of, [record for record, _ in found[:limit]], last)
 
 
 def shares(question: Question, evidence: Evidence) -> tuple[int, int]:

@@ -29,12 +29,13 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`about` says in words what the rows belong to."""
+    """`about` says in words what the rows belong to; `as_of`, up to when all partitions are in them."""
 
     name: str
     columns: Sequence[Column]
     rows: AsyncGenerator[Rows]
     about: Mapping[str, str]
+    as_of: datetime | None
 
 
 _OF_A_POINT = (
@@ -50,20 +51,20 @@ _OF_A_RECORD = (
 def sheet_of_figure(figure: Figure, question: Question) -> Sheet:
     """A row for each point of the series, in the order of the answer."""
     columns = (*(Column(name, "text") for name in question.by), *_OF_A_POINT)
-    as_of = rfc3339(figure.as_of) if figure.as_of else ""
-    return Sheet(figure.name, columns, _points(figure), _about(question) | {"as_of": as_of})
+    return Sheet(figure.name, columns, _points(figure), _about(question, figure.as_of), figure.as_of)
 
 
-def sheet_of_records(answers: Answers, question: Question, who: Principal) -> Sheet:
+async def sheet_of_records(answers: Answers, question: Question, who: Principal) -> Sheet:
     """A row for each record as `who` may see it, as of one moment: read them within the minutes that MongoDB
     keeps it for."""
     dimensions = [name for name in question.kpi.dimensions if name != question.kpi.part]
     columns = (*_OF_A_RECORD, *(Column(name, "text") for name in dimensions))
+    as_of = await answers.as_of(question.kpi)
     rows = _records(answers, question, who, dimensions)
-    return Sheet(f"{question.kpi.name}.records", columns, rows, _about(question))
+    return Sheet(f"{question.kpi.name}.records", columns, rows, _about(question, as_of), as_of)
 
 
-def _about(question: Question) -> dict[str, str]:
+def _about(question: Question, as_of: datetime | None) -> dict[str, str]:
     kpi: Kpi = question.kpi
     return {
         "name": kpi.name,
@@ -71,6 +72,7 @@ def _about(question: Question) -> dict[str, str]:
         "zone": question.zone.key,
         "from": rfc3339(question.begin),
         "to": rfc3339(question.end),
+        "as_of": rfc3339(as_of) if as_of else "",
         **{f"definition.{language}": text for language, text in kpi.definition.items()},
     }
 
