@@ -115,6 +115,25 @@ async def test_verify_says_difference_0_and_names_the_key_of_a_rollup_that_was_t
         assert not any(kpi in ("nps", "sla_attainment") for kpi, *_ in wrong)
 
 
+@pytest.mark.slow
+async def test_a_log_of_more_facts_than_a_process_may_hold_is_refused_with_what_to_do_instead(
+    servers: Servers, tmp_path: Path
+) -> None:
+    async with dropping(servers) as prefix:
+        app = build(settings_for(servers, prefix, facts_per_replay=200))
+        async with served_app(app) as url, httpx.AsyncClient(trust_env=False, timeout=60) as http:
+            await tell(app.state.service, history())
+            for path, body in (("", {"kpi": "nps"}), ("/all", {})):
+                answer = await http.post(f"{url}/v1/recompute-check{path}", json={"from": "log", **body})
+                (error,) = answer.json()["errors"]
+                assert (answer.status_code, error["pointer"], error["limit"]) == (422, "/from", 200)
+                assert "cqm rebuild analytics" in error["message"] and "narrow from" not in error["message"]
+            facts = await http.post(f"{url}/v1/recompute-check/all", json={"from": "facts"})
+            assert facts.status_code == 200 and facts.json()["equal"] is True, "it has a limit of its own"
+            code, told = await verified(url, tmp_path)
+            assert code == 1 and told.count("difference 0") == 1 and "cqm rebuild analytics" in told, told
+
+
 async def state(service: Service, url: str) -> dict[str, str]:
     """What is kept of facts and served of figures, as hashes."""
     found = {}

@@ -29,7 +29,7 @@ from shared.bodies import limited
 from shared.events import Event
 from shared.http_body import BodyLimits
 from shared.mongo import Session
-from shared.problem import Problem
+from shared.problem import Fault, Problem
 from shared.query import only
 
 BODY = BodyLimits(("application/json",), bytes=100_000, seconds=10.0)
@@ -93,11 +93,24 @@ class Verdicts:
     items: list[Verdict]
 
 
-def checking_routes(
-    answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, guard: type[APIRoute]
-) -> APIRouter:
+class TooLongALog(Exception):
+    """More facts come of the log than one process may hold."""
+
+
+@dataclass(frozen=True)
+class Replays:
+    """What the log is told again with. Its facts are all held in memory until its end, since any of them may
+    still be corrected: at most `most_facts`."""
+
+    log: Log
+    bin_of: BinOf
+    positions: PositionStore
+    most_facts: int
+
+
+def checking_routes(answers: Answers, replays: Replays, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["kpis"], route_class=limited(guard, BODY))
-    recomputing = Recomputing(answers, log, bin_of, positions)
+    recomputing = Recomputing(answers, replays)
 
     @router.post("/recompute-check", responses={200: {"model": Checked}}, dependencies=[Depends(only(()))])
     async def recompute_check(check: Check, request: Request) -> Response:
@@ -139,9 +152,7 @@ class Recomputing:
     """Counts questions twice: as they are served, and anew. One at a time, since it reads everything."""
 
     answers: Answers
-    log: Log
-    bin_of: BinOf
-    positions: PositionStore
+    replays: Replays
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def both(self, source: str, questions: Sequence[Question]) -> list[Both]:
@@ -154,6 +165,8 @@ class Recomputing:
                 return await (self._from_log if source == "log" else self._from_facts)(questions)
             except TooManyFacts as error:
                 self.answers.refuse_facts(error)
+            except TooLongALog as error:
+                raise _refused_log(self.replays.most_facts) from error
 
     async def _from_facts(self, questions: Sequence[Question]) -> list[Both]:
         found = []
@@ -173,9 +186,9 @@ class Recomputing:
     async def _from_log(self, questions: Sequence[Question]) -> list[Both]:
         async with self.answers.figures.snapshot() as session:
             served = [await self._served(question, session) for question in questions]
-            following = await self.positions.following(session)
+            following = await self.replays.positions.following(session)
         ends = {partition: offset or 0 for partition, offset in following.items()}
-        replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
+        replay, recounts = Replay(self.replays.bin_of), [Recount(question) for question in questions]
 
         def hear(events: Sequence[Event]) -> None:
             by_tally = defaultdict[str, list[Row]](list)
@@ -185,12 +198,21 @@ class Recomputing:
                 for tally in recount.tallies:
                     recount.add(by_tally[tally])
 
-        async with aclosing(self.log.read(ends)) as log:
+        async with aclosing(self.replays.log.read(ends)) as log:
             async for events in log:
                 await asyncio.to_thread(hear, events)
-                if len(replay) > self.answers.figures.facts_per_answer:
-                    raise TooManyFacts
+                if len(replay) > self.replays.most_facts:
+                    raise TooLongALog
         return [Both(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
+
+
+def _refused_log(most: int) -> Problem:
+    message = (
+        "the log has more facts than one process may hold (CQM_FACTS_PER_REPLAY), and all count, whatever "
+        "`query` narrows. `cqm rebuild analytics` counts the whole log into a second generation beside the "
+        "live one, compares its figures with those that are served, and switches where they are equal"
+    )
+    return Problem(422, "The log is too long to be told again in memory.", [Fault("/from", message, most)])
 
 
 def _dimension(kpi: Kpi) -> str:
