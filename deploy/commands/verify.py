@@ -119,10 +119,11 @@ def _show_kpis(found: list[dict[str, Any]]) -> None:
             line(f"nothing was recomputed from the log: {verdict['refused']}", "red")
             continue
         checks = verdict["items"]
-        kpis = len({check["kpi"] for check in checks})
-        line(f"{kpis} KPIs recomputed from the {verdict['source']}", "bold")
+        kpis, sums = len({check["kpi"] for check in checks}), verdict["rollups"]
+        line(f"{kpis} KPIs and {sums['checked']:,} sums recomputed from the {verdict['source']}", "bold")
         if verdict["equal"]:
-            line(f"every figure is what the {verdict['source']} say{_ending(verdict)}: difference 0", "green")
+            says = f"what the {verdict['source']} say{_ending(verdict)}"
+            line(f"every figure, and every sum that is kept, is {says}: difference 0", "green")
             continue
         shown = table("KPI", "by", "difference", "points", "at", right=("difference", "points"))
         for check in checks:
@@ -131,7 +132,27 @@ def _show_kpis(found: list[dict[str, Any]]) -> None:
                     check["kpi"], ", ".join(check["by"]), f"{check['difference']:,}",
                     f"{len(check['differing']):,}", _points(check["differing"]),
                 )  # fmt: skip
-        out.print(shown)
+        if shown.row_count:
+            out.print(shown)
+        if not sums["equal"]:
+            _show_sums(sums)
+
+
+def _show_sums(found: dict[str, Any]) -> None:
+    """The sums that are not what they have to be, by their numbers."""
+    line(f"{found['wrong']:,} of {found['checked']:,} sums of a day or a week are wrong", "red")
+    shown = table(
+        "tally", "of", "kept by", "from", "number", "kept", "recomputed", right=("kept", "recomputed")
+    )
+    for one in found["differing"][:SHOWN_FLAWS]:
+        of, by = plain(_key(one["key"])), one["form"].replace("_", " ")
+        numbers = f"{one['kept']:,}", f"{one['recomputed']:,}"
+        shown.add_row(one["tally"], of, by, one["start"], one["counter"], *numbers)
+    out.print(shown)
+
+
+def _key(key: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value or '-'}" for name, value in key.items()) or "all"
 
 
 def _ending(verdict: dict[str, Any]) -> str:
@@ -142,7 +163,7 @@ def _points(differing: list[dict[str, Any]]) -> str:
     """The keys at which a figure differs, with what is served and what was recomputed."""
     told = []
     for one in differing[:SHOWN_POINTS]:
-        key = ", ".join(f"{name}={value or '-'}" for name, value in one["key"].items()) or "all"
+        key = _key(one["key"])
         values = [str(point["value"]) if (point := one[side]) else "-" for side in ("served", "recomputed")]
         told.append(plain(f"{key}: {values[0]} served, {values[1]} recomputed"))
     more = len(differing) - len(told)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
-from services.analytics.api.checking import Replays
+from services.analytics.api.recomputing import Replays
 from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
 from services.analytics.generation import Current, Reading
@@ -87,6 +87,6 @@ def _reading(
     positions = PositionStore(database, f"{settings.database_prefix}.analytics.")
     zone = ZoneInfo(settings.reporting_zone)
     answers = Answers(figures, evidence, freshness, service.clock, zone, sketch.value, week)
-    replays = Replays(log, sketch.key, positions, settings.facts_per_replay)
+    replays = Replays(database, log, sketch.key, positions, settings.facts_per_replay)
     router = api.routes(answers, customers, voice, replays, service.access)
     return Reading(router, positions, Compactor(service.mongo, database), [customers.prepare])

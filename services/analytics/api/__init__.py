@@ -4,9 +4,10 @@ the voice of the customer, and figures recomputed."""
 from fastapi import APIRouter
 
 from services.analytics.api.answering import Answers
-from services.analytics.api.checking import Replays, checking_routes
+from services.analytics.api.checking import checking_routes
 from services.analytics.api.customers import customer_routes
 from services.analytics.api.figures import figure_routes
+from services.analytics.api.recomputing import Replays
 from services.analytics.api.reports import report_routes
 from services.analytics.api.voice import voice_routes
 from services.analytics.store.customers import CustomerStore

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.analytics.api.answering import Answers, json_answer
-from services.analytics.api.questions import Parameters, refuse
+from services.analytics.api.questions import Parameters, asked, refuse
+from services.analytics.api.recomputing import MOST_DIFFERENCES, Both, Recomputing, Replays
 from services.analytics.domain.catalogue import KPIS, Kpi
-from services.analytics.domain.figures import Counted, Point, Question, Series
-from services.analytics.domain.recompute import Recount
-from services.analytics.domain.replay import Replay
-from services.analytics.domain.rows import Row
-from services.analytics.domain.spans import BinOf
-from services.analytics.log import Log
-from services.analytics.store.figures import TooManyFacts
-from services.analytics.store.positions import PositionStore
+from services.analytics.domain.figures import Point, Question, Series
+from services.analytics.domain.rows import DAY, seconds_since_epoch
+from services.analytics.store.places import FIRST_DAY, LAST_DAY
+from services.analytics.store.rollups import Difference, Form
 from shared.bodies import limited
-from shared.events import Event
 from shared.http_body import BodyLimits
-from shared.mongo import Session
-from shared.problem import Fault, Problem
 from shared.query import only
 
 BODY = BodyLimits(("application/json",), bytes=100_000, seconds=10.0)
-MOST_DIFFERENCES = 100
-BUSY_SECONDS = 5
 
 
 class CheckAll(BaseModel):
@@ -86,26 +74,39 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongSum:
+    """A number of a rollup that is not what it has to be: `form` is one of those that sums are kept in,
+    `start` from when on it counts, `counter` its column."""
+
+    tally: str
+    by: list[str]
+    key: dict[str, str]
+    form: Form
+    day: date
+    start: datetime
+    counter: str
+    kept: int
+    recomputed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollupVerdict:
+    """Every rollup of every tally, in every form in which it is kept: `checked` sums of a day or a week, of
+    which `wrong` differ; `differing` names up to 100 of their numbers."""
+
+    equal: bool
+    checked: int
+    wrong: int
+    differing: list[WrongSum]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     source: str
     as_of: datetime | None
     equal: bool
     items: list[Verdict]
-
-
-class TooLongALog(Exception):
-    """More facts come of the log than one process may hold."""
-
-
-@dataclass(frozen=True)
-class Replays:
-    """What the log is told again with. Its facts are all held in memory until its end, since any of them may
-    still be corrected: at most `most_facts`."""
-
-    log: Log
-    bin_of: BinOf
-    positions: PositionStore
-    most_facts: int
+    rollups: RollupVerdict
 
 
 def checking_routes(answers: Answers, replays: Replays, guard: type[APIRoute]) -> APIRouter:
@@ -126,93 +127,39 @@ def checking_routes(answers: Answers, replays: Replays, guard: type[APIRoute]) -
         "/recompute-check/all", responses={200: {"model": Verdicts}}, dependencies=[Depends(only(()))]
     )
     async def recompute_all(check: CheckAll, request: Request) -> Response:
-        """The same for every KPI, as a whole and by a dimension, in one reading."""
+        """The same for every KPI, as a whole and by a dimension, in one reading, and for every rollup that is
+        kept, in the weeks of the span, whatever `filter` says. Only who sees all departments comes here."""
         questions = []
         for kpi in KPIS.values():
             for by in () if kpi.now else ([], [_dimension(kpi)]):
                 query = check.query.model_copy(update={"by": by})
                 questions.append(await answers.question(kpi.name, query, request.state.principal))
         as_of = await answers.as_of(*(question.kpi for question in questions))
-        pairs = await recomputing.both(check.from_, questions)
+        pairs, compared = await recomputing.all(check.from_, questions, _days(answers, check.query))
         found = [_verdict(answers, *one) for one in zip(questions, pairs, strict=True)]
-        return json_answer(Verdicts(check.from_, as_of, all(one.equal for one in found), found))
+        rollups = RollupVerdict(
+            not compared.wrong, compared.checked, compared.wrong, list(map(_named, compared.differing))
+        )
+        equal = rollups.equal and all(one.equal for one in found)
+        return json_answer(Verdicts(check.from_, as_of, equal, found, rollups))
 
     return router
 
 
-class Both(NamedTuple):
-    """`served`: as it is answered, and by days alone, which other spans and grains are answered from."""
-
-    served: Sequence[Counted]
-    recomputed: Counted
-
-
-@dataclass
-class Recomputing:
-    """Counts questions twice: as they are served, and anew. One at a time, since it reads everything."""
-
-    answers: Answers
-    replays: Replays
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def both(self, source: str, questions: Sequence[Question]) -> list[Both]:
-        """Served and recomputed, as of one moment. Raises Problem 422 for too many facts, 503 when busy."""
-        if self._turn.locked():
-            again = {"Retry-After": str(BUSY_SECONDS)}
-            raise Problem(503, "Another figure is being recomputed.", headers=again)
-        async with self._turn:
-            try:
-                return await (self._from_log if source == "log" else self._from_facts)(questions)
-            except TooManyFacts as error:
-                self.answers.refuse_facts(error)
-            except TooLongALog as error:
-                raise _refused_log(self.replays.most_facts) from error
-
-    async def _from_facts(self, questions: Sequence[Question]) -> list[Both]:
-        found = []
-        for question in questions:
-            async with self.answers.figures.snapshot() as session:
-                served = await self._served(question, session)
-                recount = Recount(question)
-                async for some in self.answers.evidence.recount(question, session):
-                    recount.add(some)
-            found.append(Both(served, recount.counted()))
-        return found
-
-    async def _served(self, question: Question, session: Session) -> list[Counted]:
-        counted = self.answers.figures.counted
-        return [await counted(question, session, by_weeks=by_weeks) for by_weeks in (True, False)]
-
-    async def _from_log(self, questions: Sequence[Question]) -> list[Both]:
-        async with self.answers.figures.snapshot() as session:
-            served = [await self._served(question, session) for question in questions]
-            following = await self.replays.positions.following(session)
-        ends = {partition: offset or 0 for partition, offset in following.items()}
-        replay, recounts = Replay(self.replays.bin_of), [Recount(question) for question in questions]
-
-        def hear(events: Sequence[Event]) -> None:
-            by_tally = defaultdict[str, list[Row]](list)
-            for row in replay.hear(events):
-                by_tally[row.measure.k].append(row)
-            for recount in recounts:
-                for tally in recount.tallies:
-                    recount.add(by_tally[tally])
-
-        async with aclosing(self.replays.log.read(ends)) as log:
-            async for events in log:
-                await asyncio.to_thread(hear, events)
-                if len(replay) > self.replays.most_facts:
-                    raise TooLongALog
-        return [Both(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
+def _days(answers: Answers, query: Parameters) -> tuple[int, int]:
+    """The first and the last UTC day of the span; of all days where it has no begin, or no end."""
+    wanted = asked(next(iter(KPIS.values())), query.model_copy(update={"by": [], "filter": []}), answers.zone)
+    first = FIRST_DAY if wanted.begin is None else seconds_since_epoch(wanted.begin) // DAY
+    last = LAST_DAY if wanted.end is None else (seconds_since_epoch(wanted.end) - 1) // DAY
+    return first, last
 
 
-def _refused_log(most: int) -> Problem:
-    message = (
-        "the log has more facts than one process may hold (CQM_FACTS_PER_REPLAY), and all count, whatever "
-        "`query` narrows. `cqm rebuild analytics` counts the whole log into a second generation beside the "
-        "live one, compares its figures with those that are served, and switches where they are equal"
-    )
-    return Problem(422, "The log is too long to be told again in memory.", [Fault("/from", message, most)])
+def _named(one: Difference) -> WrongSum:
+    key = dict(zip(one.by, one.key, strict=True))
+    return WrongSum(
+        one.tally, list(one.by), key, one.form, one.start.date(), one.start, one.column, one.kept,
+        one.recomputed,
+    )  # fmt: skip
 
 
 def _dimension(kpi: Kpi) -> str:
