@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -93,8 +94,9 @@ class Answers:
         try:
             if question.kpi.now:
                 recount, now = Recount(question), self.clock.now()
-                for case in await self.figures.open_cases(question):
-                    recount.add(aged(case, now))
+                async with aclosing(self.figures.open_cases(question)) as cases:
+                    async for case in cases:
+                        recount.add(aged(case, now))
                 return recount.counted()
             return await self.figures.counted(question, session)
         except TooManyFacts as error:
