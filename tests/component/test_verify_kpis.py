@@ -21,6 +21,7 @@ from services.analytics.app import build
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.domain.rows import DAY, EPOCH
 from services.analytics.domain.tallies import COLLECTIONS, TALLIES
+from services.analytics.store import rollups as rollups_of
 from services.analytics.store import weeks
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.packed import Sums
@@ -132,7 +133,7 @@ def one_more(document: Any, by: tuple[str, ...], form: str, span: str = "") -> A
 
 @pytest.mark.slow
 async def test_every_rollup_is_compared_in_every_form_in_which_it_is_kept(
-    analytics: tuple[Service, str], tmp_path: Path
+    analytics: tuple[Service, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, url = analytics
     database = service.database
@@ -193,6 +194,10 @@ async def test_every_rollup_is_compared_in_every_form_in_which_it_is_kept(
             assert {one["tally"] for one in found["differing"]} == {"opened"}
             assert all(one["kept"] == 0 for one in found["differing"])
             assert found["wrong"] == 2 * days + of_weeks
+
+        monkeypatch.setattr(rollups_of, "MOST_LINES", 2)
+        refused = await http.post(f"{url}/v1/recompute-check/all", json={"from": "facts"})
+        assert refused.status_code == 422 and "one KPI after the other" in refused.text
 
 
 @pytest.mark.slow

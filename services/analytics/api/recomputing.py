@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.analytics.api.answering import Answers
+from services.analytics.api.questions import refuse
 from services.analytics.domain.figures import Counted, Question
 from services.analytics.domain.recompute import Recount
 from services.analytics.domain.replay import Replay
@@ -18,13 +19,26 @@ from services.analytics.domain.spans import BinOf
 from services.analytics.log import Log
 from services.analytics.store.figures import TooManyFacts
 from services.analytics.store.positions import PositionStore
-from services.analytics.store.rollups import Compared, OfFacts, OfRows, Snapshot, Source, compare_all
+from services.analytics.store.rollups import (
+    MOST_LINES,
+    Compared,
+    OfFacts,
+    OfRows,
+    Snapshot,
+    Source,
+    TooBusyADay,
+    compare_all,
+)
 from shared.events import Event
 from shared.mongo import Database, Session
 from shared.problem import Fault, Problem
 
 BUSY_SECONDS = 5
 MOST_DIFFERENCES = 100
+BUSY_DAY = (
+    "more lines of one tally on a day than are compared at once: leave its week out by from and to, or ask "
+    "for one KPI after the other (POST /v1/recompute-check)"
+)
 
 
 class TooLongALog(Exception):
@@ -90,6 +104,8 @@ class Recomputing:
                 yield
             except TooManyFacts as error:
                 self.answers.refuse_facts(error)
+            except TooBusyADay as error:
+                raise refuse("from", BUSY_DAY, MOST_LINES) from error
             except TooLongALog as error:
                 raise _refused_log(self.replays.most_facts) from error
 

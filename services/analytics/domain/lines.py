@@ -35,7 +35,7 @@ def bin_column(span: str, number: int) -> str:
 
 class Lines:
     """What rows of one tally count for. Equal ones are one line, with how often it counts, and what they have
-    in common is kept once: a line takes some 300 bytes."""
+    in common is kept once: a line takes up to 600 bytes."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -59,8 +59,9 @@ class Lines:
     def count(self, at: int, labels: Key, amounts: Iterable[tuple[str, int]], times: int = 1) -> None:
         """Count amounts at a moment, so many times; `labels` in the order of the tally's dimensions."""
         once = self._known.setdefault
+        said = tuple([once(one, one) for one in labels])
         kept = tuple([once(one, one) for one in amounts])
-        line: Any = (at // SLOT * SLOT, once(labels, labels), once(kept, kept))
+        line: Any = (once(at // SLOT, at // SLOT), once(said, said), once(kept, kept))
         self._times[line] += times
 
     def sums(self, by: Sequence[str], every: int) -> Cells:
@@ -68,7 +69,7 @@ class Lines:
         places = [self._tally.dimensions.index(name) for name in by]
         found = Cells()
         for (at, labels, amounts), times in self._times.items():
-            key, start = tuple([labels[place] for place in places]), at // every * every
+            key, start = tuple([labels[place] for place in places]), at * SLOT // every * every
             for column, amount in amounts:
                 found[Cell(start, key, column)] += times * amount
         return found

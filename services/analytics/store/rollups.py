@@ -24,7 +24,6 @@ from services.analytics.domain.rows import DAY, EPOCH, Fact, Row, rows, seconds_
 from services.analytics.domain.tallies import TALLIES, Tally
 from services.analytics.store import waiting, weeks
 from services.analytics.store.evidence import BY_TIME
-from services.analytics.store.figures import TooManyFacts
 from services.analytics.store.packed import NO_BIN, WEIGHT, Packed, Table, unpack, unpack_numbers
 from services.analytics.store.places import (
     FIRST_DAY,
@@ -40,10 +39,15 @@ from services.analytics.store.words import NewWords, Words, unpack_shares
 from shared.mongo import Database, Document, Session, driver_errors
 
 Form = Literal["half_hours", "days", "weeks"]
-MOST_LINES = 250_000
-"""Of one tally on one day, in some 100 MB."""
+MOST_LINES = 200_000
+"""Of one tally on one day, in some 100 MB at most."""
 SUMS_AT_ONCE = 8
+"""Documents in one answer of MongoDB."""
 Snapshot = Callable[[], AbstractAsyncContextManager[Session]]
+
+
+class TooBusyADay(Exception):
+    """More lines than are held at once count in one tally on one day."""
 
 
 class Difference(NamedTuple):
@@ -94,7 +98,7 @@ class OfFacts:
         return found
 
     async def day(self, tally: Tally, day: int, session: Session) -> Lines:
-        """Raises TooManyFacts."""
+        """Raises TooBusyADay."""
         lines = Lines(tally)
         for collection in tally.collections:
             cursor = self._find(tally, collection, day, day + 1, session).batch_size(2000)
@@ -105,7 +109,7 @@ class OfFacts:
                         if measure.k == tally.name and seconds_since_epoch(measure.t) // DAY == day:
                             lines.add(row)
                     if len(lines) > MOST_LINES:
-                        raise TooManyFacts
+                        raise TooBusyADay
         return lines
 
     async def _between(self, tally: Tally, first: int, behind: int, session: Session) -> AsyncIterator[int]:
@@ -166,7 +170,7 @@ async def compare_all(
     """All rollups of all tallies, in the weeks from that of the first to that of the last day.
 
     `snapshot` opens a session; it is asked for one for each week, so that none has to last for long. Raises
-    TooManyFacts.
+    TooBusyADay.
     """
     comparison = _Comparison(database, source, between, Compared(most))
     for tally in TALLIES.values():
