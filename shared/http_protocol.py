@@ -25,6 +25,9 @@ _ONCE = frozenset((b"host", b"content-type", b"content-encoding", b"authorizatio
 """Fields of which two would be understood in two ways, by a proxy and by us (RFC 9110, 5.3)."""
 _HOP = frozenset((b"upgrade", b"http2-settings", b"connection"))
 _CALLS = b"/v1/"
+CONNECTION = "cqm.connection"
+"""The extension of ASGI's scope by which an answer ends its connection (`abort`), whoever does not read it:
+a mere close waits until everything was read."""
 _SMALL_BODY = 64 * 1024
 _MALFORMED = Problem(400, "The request is not HTTP/1.1, or says in two ways where its body ends.")
 
@@ -82,6 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: {"abort": self.transport.abort}}
         self._unset_keepalive_if_required()  # of a refusal that was answered within the same piece of data
         if self._deadline is None:
             self._expect_head()

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from services.analytics import api, handlers
 from services.analytics.api.answering import Answers
+from services.analytics.api.recomputing import Replays
 from services.analytics.domain.spans import middle
 from services.analytics.domain.voice import listener
 from services.analytics.freshness import Freshness
@@ -88,5 +89,6 @@ def _reading(
     zone = ZoneInfo(settings.reporting_zone)
     value_of = middle(sketch.key, sketch.value)
     answers = Answers(figures, evidence, freshness, service.clock, zone, value_of, week)
-    router = api.routes(answers, customers, voice, log, sketch.key, positions, service.access)
+    replays = Replays(database, log, sketch.key, positions, settings.facts_per_replay)
+    router = api.routes(answers, customers, voice, replays, service.access)
     return Reading(router, positions, Compactor(service.mongo, database), [customers.prepare])

@@ -26,6 +26,11 @@ class AnalyticsSettings(Settings):
     facts_per_answer: int = Field(
         default=2_000_000, ge=1, description="most facts read for one answer that is not kept ready"
     )
+    facts_per_replay: int = Field(
+        default=100_000,
+        ge=1,
+        description="most facts, all of the log's, that figures are recomputed of from Kafka's log",
+    )
 
     generation: int | None = Field(
         default=None, ge=2, description="of figures that are built anew (`cqm rebuild analytics` sets it)"

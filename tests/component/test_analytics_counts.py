@@ -25,13 +25,13 @@ from services.analytics.domain.voice import listener
 from services.analytics.store import compaction, summing, weeks
 from services.analytics.store.compaction import Compactor
 from services.analytics.store.facts import FactStore
-from services.analytics.store.figures import FigureStore
+from services.analytics.store.figures import FigureStore, TooManyFacts
 from shared.errors import TooSlow
 from shared.events import ActivityRecorded, CaseChanged, Event, FeedbackReceived
 from shared.handler import Batch, Cause, Handler, Partition, Received
 from shared.mongo import Database, Mongo, transaction
 from tests.support import naive_kpis
-from tests.support.analytics import NOON
+from tests.support.analytics import NOON, breached, case_changed
 from tests.support.analytics import feedback as said
 from tests.support.seals import SEALS
 from tests.support.servers import Servers
@@ -354,6 +354,42 @@ async def compact_as_a_version_without_weeks(store: Store, monkeypatch: pytest.M
         patched.setattr(weeks, "hold_all", lambda _: False)
         patched.setattr(weeks, "sum_anew", nothing)
         await compact_all(store)
+
+
+async def test_an_answer_reads_no_more_lines_than_it_may_however_many_days_and_tallies_it_cuts(
+    store: Store,
+) -> None:
+    """Where weeks begin at a quarter to the hour, a day of each is read line by line."""
+    await store.empty()
+    sundays = [NOON - timedelta(days=1) + n * timedelta(weeks=1) for n in range(6)]
+    moments = [[day + n * timedelta(minutes=1) for n in range(5)] for day in sundays]
+    await store.hear([said(("lines", at), at=at) for day in moments for at in day])
+    await store.hear([breached(("lines", at), due=at) for day in moments for at in day[:2]])
+    while await store.compactor.compact():
+        pass
+    for name, lines in (("feedback_volume", 6 * 5), ("sla_attainment", 6 * 2)):
+        asked = question(name, ("kind",), "week", "Asia/Kathmandu")
+        enough, less = (FigureStore(store.database, most) for most in (lines, lines - 1))
+        counted = await enough.counted(asked)
+        assert sum(map(sum, next(sums for sums in counted.sums.values() if any(map(any, sums))))) == lines
+        with pytest.raises(TooManyFacts):
+            await less.counted(asked)
+
+
+async def test_open_cases_are_read_some_at_a_time_and_no_more_of_them_than_is_needed(store: Store) -> None:
+    await store.empty()
+    await store.hear([case_changed(("open", n), about=(("of", n),), opened_at=NOON) for n in range(4)])
+    asked = question("backlog_age", ("department",), "all", "UTC")
+    found = [case async for case in FigureStore(store.database, 4).open_cases(asked)]
+    assert [(case.m, case.state.feedback_ids) for case in found if case.state] == [((), ())] * 4
+    assert all(
+        case.d["department"] == "service" and case.state.opened_at == NOON for case in found if case.state
+    )
+    seen = 0
+    with pytest.raises(TooManyFacts):
+        async for _ in FigureStore(store.database, 3).open_cases(asked):
+            seen += 1
+    assert seen == 3, "told as they come"
 
 
 async def test_weeks_answer_for_their_days(store: Store) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from services.analytics.app import build
 from services.analytics.freshness import FRESHNESS
+from shared.events import Customer
 from shared.handler import Partition
 from shared.partitioner import partition_of
 from shared.topics import FEEDBACK
-from tests.support.analytics import feedback
+from tests.support.analytics import case_changed, feedback
 from tests.support.apps import Running, running_app
 from tests.support.figures import ask, dropping, record, send, settings_for, shows
 from tests.support.servers import Servers
@@ -81,3 +84,32 @@ async def test_idle_and_empty_partitions_hold_nothing_back_and_an_unread_one_doe
     for replica in replicas:
         await shows(replica, "feedback_volume", len(others) + 1, filter="source:t.as_of")
         await after(replica, stopped_at + 2 * TWO_LOOKS)
+
+
+async def test_every_answer_and_file_says_up_to_when_all_partitions_are_in(replicas: list[Running]) -> None:
+    replica, sent_at = replicas[0], datetime.now(UTC)
+    case = case_changed("as_of in all", about=("as_of in all",), customer=Customer(id="C-as-of"))
+    await send(replica, feedback("as_of in all", source="t.all"), case)
+    await shows(replica, "feedback_volume", 1, filter="source:t.all")
+    await after(replica, datetime.now(UTC))
+    http, may = replica.http, {"from": "2019-05-01", "to": "2019-06-01"}
+    found: dict[str, str] = {}
+    for path in (
+        "kpis/nps", "kpis/nps/records", "kpis/feedback_volume/records", "kpis/backlog_age",
+        "reports/departments", "reports/owners", "reports/defects", "voice", "customers/C-as-of",
+    ):  # fmt: skip
+        answer = await http.get(f"/v1/{path}", params=may if path[:4] in ("kpis", "repo") else {})
+        found[path] = answer.json()["as_of"]
+    for source in ("facts", "log"):
+        for path, body in (("", {"kpi": "nps"}), ("/all", {})):
+            answer = await http.post(f"/v1/recompute-check{path}", json={"from": source, "query": may} | body)
+            found[f"recomputed{path} from the {source}"] = answer.json()["as_of"]
+    for path in ("nps", "nps/records"):
+        for form in ("csv", "parquet"):
+            answer = await http.get(f"/v1/kpis/{path}", params=may | {"format": form})
+            found[f"{path} as {form}"] = answer.headers["X-CQM-As-Of"]
+            if form == "parquet":
+                metadata = pq.read_schema(BytesIO(answer.content)).metadata
+                assert metadata[b"as_of"].decode() == answer.headers["X-CQM-As-Of"]
+    too_early = {path: moment for path, moment in found.items() if datetime.fromisoformat(moment) < sent_at}
+    assert too_early == {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
 from services.analytics.api.questions import Parameters, asked, of_departments
@@ -190,6 +193,32 @@ async def test_scorecards_are_those_of_ones_departments_and_an_agents_own(
     assert bool(other.json()["total"]["n"]) == (cell.said != "own")
     shown = {line["key"]["department"] for line in departments["items"]}
     assert shown == ({TAG, f"{TAG}.b"} if cell.said == "all" else {TAG})
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.of == "scorecards"], ids=str)
+@pytest.mark.parametrize("name", ["case_volume", "feedback_volume"])
+async def test_records_name_no_colleague_to_who_sees_their_own_scorecard_only(
+    analytics: Running, of_tag: Callers, cell: Cell, name: str
+) -> None:
+    path, where = f"/v1/kpis/{name}/records", MAY | {"filter": f"department:{TAG}"}
+    owners = {}
+    for form in ("json", "csv", "parquet"):
+        answer = await analytics.http.get(path, headers=of_tag[cell.role], params=where | {"format": form})
+        assert answer.status_code == 200, answer.text
+        owners[form] = _owners(answer.content, form)
+    seen = [ME, "", ""] if cell.said == "own" else [ME, "zhao", "zhao"]
+    assert owners == dict.fromkeys(owners, sorted(seen))
+
+
+def _owners(content: bytes, form: str) -> list[str]:
+    if form == "json":
+        return sorted(one["labels"]["owner"] for one in json.loads(content)["items"])
+    frame = (
+        pd.read_csv(BytesIO(content), keep_default_na=False)
+        if form == "csv"
+        else pd.read_parquet(BytesIO(content))
+    )
+    return sorted(frame["owner"])
 
 
 def test_a_figure_that_is_not_counted_by_department_is_for_those_who_see_all() -> None:

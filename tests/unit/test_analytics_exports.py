@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from io import BytesIO
@@ -9,10 +10,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fastapi import FastAPI, Response
 
-from services.analytics.api.exports import PARQUET, Exports, Format, chosen
+from services.analytics.api import exports
+from services.analytics.api.exports import MOST_AT_A_TIME, PARQUET, Exports, Format, chosen
 from services.analytics.api.sheets import Column, Rows, Sheet
+from shared import problem
+from shared.http_protocol import protocol
 from shared.spreadsheet import safe
+from tests.support.raw_http import serving
+from tests.support.spine import eventually
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -66,7 +73,7 @@ async def file_of(rows: list[Rows], form: Format, *, bom: bool = False) -> tuple
         for one in rows:
             yield one
 
-    answer: Any = await Exports().download(Sheet("s", COLUMNS, some(), {"unit": "x"}), form, bom=bom)
+    answer: Any = await Exports().download(Sheet("s", COLUMNS, some(), {"unit": "x"}, None), form, bom=bom)
     return answer, b"".join([piece async for piece in answer.body_iterator])
 
 
@@ -96,3 +103,41 @@ async def test_a_file_without_rows_has_its_columns(form: Format) -> None:
     _, content = await file_of([], form)
     frame = pd.read_csv(BytesIO(content)) if form == "csv" else pd.read_parquet(BytesIO(content))
     assert (list(frame.columns), len(frame)) == ([column.name for column in COLUMNS], 0)
+
+
+async def test_who_stops_reading_is_cut_off_and_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "TAKE_SECONDS", 0.2)
+    app, writing, closed = FastAPI(), Exports(), list[bool]()
+    problem.install(app)
+
+    async def endless() -> AsyncGenerator[Rows]:
+        try:
+            while True:
+                yield [("x" * 1000, NOON, 1, None, None)] * 1000
+        finally:
+            closed.append(True)
+
+    @app.get("/endless")
+    async def file() -> Response:
+        return await writing.download(Sheet("s", COLUMNS, endless(), {}, None), "csv", bom=False)
+
+    ask = b"GET /endless HTTP/1.1\r\nHost: cqm\r\n\r\n"
+    async with serving(app, {"http": protocol(10.0), "ws": "none", "log_config": None}) as where:
+        stalled = [socket.create_connection(("127.0.0.1", where.port)) for _ in range(MOST_AT_A_TIME)]
+        for one in stalled:
+            one.sendall(ask)
+        await eventually(lambda: writing._turns.locked(), what="all turns taken")
+        assert (await where.exchange(ask)).status == 503
+        await eventually(lambda: len(closed) == len(stalled), what="both are ended")
+        assert not writing._turns.locked()
+        async with where.connection() as reads:
+            await reads.send(ask)
+            assert b"200" in await reads.reader.readline()
+            assert len(await reads.reader.readexactly(1_000_000)) == 1_000_000, "who reads gets the file"
+        for one in stalled:
+            one.settimeout(10)
+            got = b""
+            while piece := one.recv(1_000_000):
+                got = got[-10:] + piece
+            assert not got.endswith(b"0\r\n\r\n"), "a file that is not whole does not end as one that is"
+            one.close()

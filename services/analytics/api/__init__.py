@@ -7,12 +7,10 @@ from services.analytics.api.answering import Answers
 from services.analytics.api.checking import checking_routes
 from services.analytics.api.customers import customer_routes
 from services.analytics.api.figures import figure_routes
+from services.analytics.api.recomputing import Replays
 from services.analytics.api.reports import report_routes
 from services.analytics.api.voice import voice_routes
-from services.analytics.domain.spans import BinOf
-from services.analytics.log import Log
 from services.analytics.store.customers import CustomerStore
-from services.analytics.store.positions import PositionStore
 from services.analytics.store.voice import VoiceStore
 from shared.auth import Access, guarded
 
@@ -21,9 +19,7 @@ def routes(
     answers: Answers,
     customers: CustomerStore,
     voice: VoiceStore,
-    log: Log,
-    bin_of: BinOf,
-    positions: PositionStore,
+    replays: Replays,
     access: Access,
 ) -> APIRouter:
     """All routes of the service, as docs/api.md lists them."""
@@ -31,6 +27,6 @@ def routes(
     router.include_router(figure_routes(answers, guard))
     router.include_router(report_routes(answers, guard))
     router.include_router(voice_routes(answers, voice, guard))
-    router.include_router(customer_routes(customers, guarded(access, "cases:read")))
-    router.include_router(checking_routes(answers, log, bin_of, positions, guard))
+    router.include_router(customer_routes(customers, answers.freshness, guarded(access, "cases:read")))
+    router.include_router(checking_routes(answers, replays, guard))
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -77,10 +78,14 @@ class Answers:
         extent = None if wanted.bounded else await self.figures.extent(wanted.kpi, session)
         return wanted.question(extent, self.clock.now(), self.first_weekday())
 
+    async def as_of(self, *kpis: Kpi) -> datetime | None:
+        """Up to when all of the KPIs are told. Ask before reading: what is read then is not older."""
+        return await self.freshness.as_of(frozenset[str]().union(*map(topics_of, kpis)))
+
     async def figure(self, question: Question) -> Figure:
         """One figure: its total, and its series by grain and dimensions."""
         kpi = question.kpi
-        as_of = await self.freshness.as_of(topics_of(kpi))  # before the figure, which is no older then
+        as_of = await self.as_of(kpi)
         total, series = self.points(question, await self.counted(question))
         return Figure(kpi.name, kpi.definition, kpi.unit, question.zone.key, as_of, total, series)
 
@@ -89,8 +94,9 @@ class Answers:
         try:
             if question.kpi.now:
                 recount, now = Recount(question), self.clock.now()
-                for case in await self.figures.open_cases(question):
-                    recount.add(aged(case, now))
+                async with aclosing(self.figures.open_cases(question)) as cases:
+                    async for case in cases:
+                        recount.add(aged(case, now))
                 return recount.counted()
             return await self.figures.counted(question, session)
         except TooManyFacts as error:

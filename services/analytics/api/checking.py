@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.analytics.api.answering import Answers, json_answer
-from services.analytics.api.questions import Parameters, refuse
+from services.analytics.api.questions import Parameters, asked, refuse
+from services.analytics.api.recomputing import MOST_DIFFERENCES, Both, Recomputing, Replays
 from services.analytics.domain.catalogue import KPIS, Kpi
-from services.analytics.domain.figures import Counted, Point, Question, Series
-from services.analytics.domain.recompute import Recount
-from services.analytics.domain.replay import Replay
-from services.analytics.domain.rows import Row
-from services.analytics.domain.spans import BinOf
-from services.analytics.log import Log
-from services.analytics.store.figures import TooManyFacts
-from services.analytics.store.positions import PositionStore
+from services.analytics.domain.figures import Point, Question, Series
+from services.analytics.domain.rows import DAY, seconds_since_epoch
+from services.analytics.store.places import FIRST_DAY, LAST_DAY
+from services.analytics.store.rollups import Difference, Form
 from shared.bodies import limited
-from shared.events import Event
 from shared.http_body import BodyLimits
-from shared.mongo import Session
-from shared.problem import Problem
 from shared.query import only
 
 BODY = BodyLimits(("application/json",), bytes=100_000, seconds=10.0)
-MOST_DIFFERENCES = 100
-BUSY_SECONDS = 5
 
 
 class CheckAll(BaseModel):
@@ -59,10 +48,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`difference` is recomputed less served of the total; `differing` names up to 100 points."""
+    """`difference` is recomputed less served of the total; `differing` names up to 100 points. `as_of`: up to
+    when all partitions are in both."""
 
     kpi: str
     source: str
+    as_of: datetime | None
     equal: bool
     difference: float
     differing: list[dict[str, Any]]
@@ -83,17 +74,44 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongSum:
+    """A number of a rollup that is not what it has to be: `form` is one of those that sums are kept in,
+    `start` from when on it counts, `counter` its column."""
+
+    tally: str
+    by: list[str]
+    key: dict[str, str]
+    form: Form
+    day: date
+    start: datetime
+    counter: str
+    kept: int
+    recomputed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollupVerdict:
+    """Every rollup of every tally, in every form in which it is kept: `checked` sums of a day or a week, of
+    which `wrong` differ; `differing` names up to 100 of their numbers."""
+
+    equal: bool
+    checked: int
+    wrong: int
+    differing: list[WrongSum]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     source: str
+    as_of: datetime | None
     equal: bool
     items: list[Verdict]
+    rollups: RollupVerdict
 
 
-def checking_routes(
-    answers: Answers, log: Log, bin_of: BinOf, positions: PositionStore, guard: type[APIRoute]
-) -> APIRouter:
+def checking_routes(answers: Answers, replays: Replays, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["kpis"], route_class=limited(guard, BODY))
-    recomputing = Recomputing(answers, log, bin_of, positions)
+    recomputing = Recomputing(answers, replays)
 
     @router.post("/recompute-check", responses={200: {"model": Checked}}, dependencies=[Depends(only(()))])
     async def recompute_check(check: Check, request: Request) -> Response:
@@ -101,90 +119,47 @@ def checking_routes(
         question = await answers.question(check.kpi, check.query, request.state.principal)
         if question.kpi.now:
             raise refuse("kpi", "is read from the cases themselves: there is nothing to compare it with")
+        as_of = await answers.as_of(question.kpi)
         (both,) = await recomputing.both(check.from_, [question])
-        return json_answer(_compared(check, answers, question, both))
+        return json_answer(_compared(check, answers, question, as_of, both))
 
     @router.post(
         "/recompute-check/all", responses={200: {"model": Verdicts}}, dependencies=[Depends(only(()))]
     )
     async def recompute_all(check: CheckAll, request: Request) -> Response:
-        """The same for every KPI, as a whole and by a dimension, in one reading."""
+        """The same for every KPI, as a whole and by a dimension, in one reading, and for every rollup that is
+        kept, in the weeks of the span, whatever `filter` says. Only who sees all departments comes here."""
         questions = []
         for kpi in KPIS.values():
             for by in () if kpi.now else ([], [_dimension(kpi)]):
                 query = check.query.model_copy(update={"by": by})
                 questions.append(await answers.question(kpi.name, query, request.state.principal))
-        pairs = await recomputing.both(check.from_, questions)
+        as_of = await answers.as_of(*(question.kpi for question in questions))
+        pairs, compared = await recomputing.all(check.from_, questions, _days(answers, check.query))
         found = [_verdict(answers, *one) for one in zip(questions, pairs, strict=True)]
-        return json_answer(Verdicts(check.from_, all(one.equal for one in found), found))
+        rollups = RollupVerdict(
+            not compared.wrong, compared.checked, compared.wrong, list(map(_named, compared.differing))
+        )
+        equal = rollups.equal and all(one.equal for one in found)
+        return json_answer(Verdicts(check.from_, as_of, equal, found, rollups))
 
     return router
 
 
-class Both(NamedTuple):
-    """`served`: as it is answered, and by days alone, which other spans and grains are answered from."""
+def _days(answers: Answers, query: Parameters) -> tuple[int, int]:
+    """The first and the last UTC day of the span; of all days where it has no begin, or no end."""
+    wanted = asked(next(iter(KPIS.values())), query.model_copy(update={"by": [], "filter": []}), answers.zone)
+    first = FIRST_DAY if wanted.begin is None else seconds_since_epoch(wanted.begin) // DAY
+    last = LAST_DAY if wanted.end is None else (seconds_since_epoch(wanted.end) - 1) // DAY
+    return first, last
 
-    served: Sequence[Counted]
-    recomputed: Counted
 
-
-@dataclass
-class Recomputing:
-    """Counts questions twice: as they are served, and anew. One at a time, since it reads everything."""
-
-    answers: Answers
-    log: Log
-    bin_of: BinOf
-    positions: PositionStore
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def both(self, source: str, questions: Sequence[Question]) -> list[Both]:
-        """Served and recomputed, as of one moment. Raises Problem 422 for too many facts, 503 when busy."""
-        if self._turn.locked():
-            again = {"Retry-After": str(BUSY_SECONDS)}
-            raise Problem(503, "Another figure is being recomputed.", headers=again)
-        async with self._turn:
-            try:
-                return await (self._from_log if source == "log" else self._from_facts)(questions)
-            except TooManyFacts as error:
-                self.answers.refuse_facts(error)
-
-    async def _from_facts(self, questions: Sequence[Question]) -> list[Both]:
-        found = []
-        for question in questions:
-            async with self.answers.figures.snapshot() as session:
-                served = await self._served(question, session)
-                recount = Recount(question)
-                async for some in self.answers.evidence.recount(question, session):
-                    recount.add(some)
-            found.append(Both(served, recount.counted()))
-        return found
-
-    async def _served(self, question: Question, session: Session) -> list[Counted]:
-        counted = self.answers.figures.counted
-        return [await counted(question, session, by_weeks=by_weeks) for by_weeks in (True, False)]
-
-    async def _from_log(self, questions: Sequence[Question]) -> list[Both]:
-        async with self.answers.figures.snapshot() as session:
-            served = [await self._served(question, session) for question in questions]
-            following = await self.positions.following(session)
-        ends = {partition: offset or 0 for partition, offset in following.items()}
-        replay, recounts = Replay(self.bin_of), [Recount(question) for question in questions]
-
-        def hear(events: Sequence[Event]) -> None:
-            by_tally = defaultdict[str, list[Row]](list)
-            for row in replay.hear(events):
-                by_tally[row.measure.k].append(row)
-            for recount in recounts:
-                for tally in recount.tallies:
-                    recount.add(by_tally[tally])
-
-        async with aclosing(self.log.read(ends)) as log:
-            async for events in log:
-                await asyncio.to_thread(hear, events)
-                if len(replay) > self.answers.figures.facts_per_answer:
-                    raise TooManyFacts
-        return [Both(mine, recount.counted()) for mine, recount in zip(served, recounts, strict=True)]
+def _named(one: Difference) -> WrongSum:
+    key = dict(zip(one.by, one.key, strict=True))
+    return WrongSum(
+        one.tally, list(one.by), key, one.form, one.start.date(), one.start, one.column, one.kept,
+        one.recomputed,
+    )  # fmt: skip
 
 
 def _dimension(kpi: Kpi) -> str:
@@ -203,11 +178,14 @@ def _verdict(answers: Answers, question: Question, both: Both) -> Verdict:
     )
 
 
-def _compared(check: Check, answers: Answers, question: Question, both: Both) -> Checked:
+def _compared(
+    check: Check, answers: Answers, question: Question, as_of: datetime | None, both: Both
+) -> Checked:
     mine, theirs, differing = _beside(answers, question, both)
     return Checked(
         kpi=check.kpi,
         source=check.from_,
+        as_of=as_of,
         equal=not differing and mine.total == theirs.total,
         difference=(theirs.total.value or 0) - (mine.total.value or 0),
         differing=differing[:MOST_DIFFERENCES],

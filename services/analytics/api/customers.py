@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,21 +14,27 @@ from services.analytics.api.answering import json_answer
 from services.analytics.api.cursors import LONGEST, cursor, place_of
 from services.analytics.api.questions import refuse
 from services.analytics.domain.customers import CustomerFigures, Entry, Place
+from services.analytics.freshness import Freshness
 from services.analytics.store import customers
 from services.analytics.store.customers import CustomerStore
 from shared.cursors import in_utc
 from shared.permission import visible_departments
 from shared.problem import Problem
 from shared.query import only
+from shared.topics import ACTIVITY, CASES, FEEDBACK
 
 MOST_ENTRIES = 200
+TOPICS = frozenset({FEEDBACK.name, ACTIVITY.name, CASES.name})
+"""What is read of a customer comes with these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Customer360:
-    """`figures` are of everything that the caller may see, not of the page alone."""
+    """`figures` are of everything that the caller may see, not of the page alone; `as_of`: up to when all
+    partitions are in what was read."""
 
     id: str
+    as_of: datetime | None
     figures: CustomerFigures
     items: list[Entry]
     next: str | None
@@ -39,7 +46,7 @@ class CustomerParameters(BaseModel):
     cursor: str | None = Field(None, max_length=LONGEST)
 
 
-def customer_routes(store: CustomerStore, guard: type[APIRoute]) -> APIRouter:
+def customer_routes(store: CustomerStore, freshness: Freshness, guard: type[APIRoute]) -> APIRouter:
     router = APIRouter(prefix="/v1/customers", tags=["customers"], route_class=guard)
 
     @router.get(
@@ -57,6 +64,7 @@ def customer_routes(store: CustomerStore, guard: type[APIRoute]) -> APIRouter:
         after = _place(given, of) if given is not None else None
         seen = visible_departments(request.state.principal)
         newest_first = parameters.sort == "-at"
+        as_of = await freshness.as_of(TOPICS)
         found = await store.read(id, seen, after, parameters.limit + 1, newest_first=newest_first)
         if found is None:
             raise Problem(404, "There is no customer of this id.")
@@ -64,7 +72,7 @@ def customer_routes(store: CustomerStore, guard: type[APIRoute]) -> APIRouter:
         page = entries[: parameters.limit]
         more = len(entries) > len(page)
         following = cursor(of, customers.place_of(page[-1])) if more else None
-        return json_answer(Customer360(id, figures, page, following))
+        return json_answer(Customer360(id, as_of, figures, page, following))
 
     return router
 

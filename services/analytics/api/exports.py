@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import structlog
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from services.analytics.api.sheets import Cell, Rows, Sheet
 from shared.clock import rfc3339
+from shared.http_protocol import CONNECTION
 from shared.problem import Problem
 from shared.spreadsheet import BYTE_ORDER_MARK, csv_lines, safe
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = structlog.get_logger("cqm.exports")
 
 Format = Literal["json", "csv", "parquet"]
 PARQUET = "application/vnd.apache.parquet"
@@ -25,6 +30,10 @@ MEDIA_TYPES: dict[str, Format] = {"application/json": "json", "text/csv": "csv",
 MOST_AT_A_TIME = 2
 """Exports that one process writes; each holds a session and up to a row group."""
 BUSY_SECONDS = 5
+TAKE_SECONDS = 30.0
+"""In which a client has to take each piece, of some hundred kilobytes."""
+AS_OF = "X-CQM-As-Of"
+"""The header of a file that says up to when all partitions are in it; it is not there where nobody knows."""
 GROUP_ROWS = 10_000
 """Of a Parquet row group: small ones would make the list of them at the end of the file long."""
 
@@ -72,7 +81,9 @@ class Exports:
             "Content-Disposition": f'attachment; filename="{sheet.name}.{form}"',
             "Cache-Control": "no-store",
         }
-        return StreamingResponse(_all(first, pieces), media_type=media_type, headers=headers)
+        if sheet.as_of is not None:
+            headers[AS_OF] = rfc3339(sheet.as_of)
+        return _Download(_all(first, pieces), media_type=media_type, headers=headers)
 
     async def _in_turn(self, sheet: Sheet, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
         async with self._turns, aclosing(sheet.rows), aclosing(pieces):
@@ -80,7 +91,37 @@ class Exports:
                 yield piece
 
 
-async def _all(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+class _Download(StreamingResponse):
+    """A file for a client that takes each piece in time. The connection of another one is ended, and its turn
+    is given back: two that stop reading would else keep all turns for ever."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extensions = scope.get("extensions") or {}
+        end = extensions[CONNECTION]["abort"] if CONNECTION in extensions else _cancel_this()
+        loop = asyncio.get_running_loop()
+
+        def give_up() -> None:
+            log.warning("export_not_taken", seconds=TAKE_SECONDS)
+            end()
+
+        async def send_in_time(message: Message) -> None:
+            deadline = loop.call_later(TAKE_SECONDS, give_up)
+            try:
+                await send(message)
+            finally:
+                deadline.cancel()
+
+        async with aclosing(cast(AsyncGenerator[bytes], self.body_iterator)):
+            await super().__call__(scope, receive, send_in_time)
+
+
+def _cancel_this() -> Callable[[], object]:
+    """Ends the request, where the server has no way to end the connection."""
+    task = asyncio.current_task()
+    return task.cancel if task is not None else lambda: None
+
+
+async def _all(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(rest):
         yield first
         async for piece in rest:

@@ -12,12 +12,13 @@ from pydantic import Field
 
 from services.analytics.api.answering import Answers, Figure, json_answer
 from services.analytics.api.cursors import LONGEST, place_of
-from services.analytics.api.exports import MEDIA_TYPES, Exports, Format, chosen
+from services.analytics.api.exports import AS_OF, MEDIA_TYPES, Exports, Format, chosen
 from services.analytics.api.questions import REPEATABLE, Parameters, refuse
 from services.analytics.api.records import Records, list_of, page_of
 from services.analytics.api.sheets import sheet_of_figure, sheet_of_records
 from services.analytics.domain.catalogue import KPIS
 from services.analytics.store.evidence import Place
+from shared.principal import Principal
 from shared.query import only
 
 MOST_RECORDS = 200
@@ -25,6 +26,12 @@ FILES: dict[str, Any] = {
     name: {"schema": {"type": "string", "format": "binary"}}
     for name, form in MEDIA_TYPES.items()
     if form != "json"
+}
+OF_A_FILE = {
+    AS_OF: {
+        "description": "of a file: up to when all partitions are in it",
+        "schema": {"type": "string", "format": "date-time"},
+    }
 }
 
 
@@ -72,7 +79,7 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
 
     @router.get(
         "/{name}",
-        responses={200: {"model": Figure, "content": FILES}},
+        responses={200: {"model": Figure, "content": FILES, "headers": OF_A_FILE}},
         dependencies=[Depends(only(FigureParameters, REPEATABLE))],
     )
     async def figure(
@@ -91,7 +98,7 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
 
     @router.get(
         "/{name}/records",
-        responses={200: {"model": Records, "content": FILES}},
+        responses={200: {"model": Records, "content": FILES, "headers": OF_A_FILE}},
         dependencies=[Depends(only(RecordParameters, REPEATABLE))],
     )
     async def records(
@@ -102,12 +109,14 @@ def figure_routes(answers: Answers, guard: type[APIRoute]) -> APIRouter:
         As CSV or Parquet: all of them, as of one moment.
         """
         form = _form(parameters, request)
-        question = await answers.question(name, parameters, request.state.principal)
+        who: Principal = request.state.principal
+        question = await answers.question(name, parameters, who)
         if form != "json":
-            return await exports.download(sheet_of_records(answers, question), form, bom=parameters.bom)
+            sheet = await sheet_of_records(answers, question, who)
+            return await exports.download(sheet, form, bom=parameters.bom)
         given = parameters.cursor
         after = place_of(given, list_of(question), Place) if given is not None else None
-        return json_answer(await page_of(answers, question, after, parameters.limit))
+        return json_answer(await page_of(answers, question, who, after, parameters.limit))
 
     return router
 

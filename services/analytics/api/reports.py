@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
@@ -17,7 +17,6 @@ from services.analytics.api.questions import MOST_POINTS, Parameters, Span, refu
 from services.analytics.domain.catalogue import KPIS, SpanClock
 from services.analytics.domain.figures import Counted, Point
 from services.analytics.domain.reports import COMMON, EFFICIENCY, Bar, Column, pareto
-from services.analytics.store.positions import topics_of
 from shared.mongo import Session
 from shared.principal import Principal
 from shared.query import only
@@ -137,7 +136,7 @@ class Reports:
         of = (by, given.from_, given.to, given.zone, given.filter, given.clock)
         after = place_of(given.cursor, of, str) if given.cursor is not None else None
         found: dict[str, Figures] = {}
-        as_of = await self._as_of(column.kpi for column in EFFICIENCY)
+        as_of = await self.answers.as_of(*(KPIS[column.kpi] for column in EFFICIENCY))
         async with self.answers.figures.snapshot() as session:
             for column in EFFICIENCY:
                 found[column.name] = await self._column(column, by, given, who, session)
@@ -159,7 +158,7 @@ class Reports:
         of = (name, given.by, given.from_, given.to, given.zone, given.filter)
         place = place_of(given.cursor, of, tuple[int, str]) if given.cursor is not None else None
         query = Parameters.model_validate(_period(given) | {"by": [given.by]})
-        as_of = await self._as_of([name])
+        as_of = await self.answers.as_of(KPIS[name])
         async with self.answers.figures.snapshot() as session:
             question = await self.answers.question(name, query, who, session)
             counted = await self.answers.counted(question, session)
@@ -187,11 +186,6 @@ class Reports:
         total, series = self.answers.points(question, await self.answers.counted(question, session))
         nothing, _ = self.answers.points(question, Counted([], {}))
         return Figures(total, {one.key[by]: one.points[0] for one in series}, nothing)
-
-    async def _as_of(self, names: Iterable[str]) -> datetime | None:
-        """Up to when all of the KPIs are told; asked before they are read, which are no older then."""
-        topics = frozenset[str]().union(*(topics_of(KPIS[name]) for name in names))
-        return await self.answers.freshness.as_of(topics)
 
 
 def _line(by: str, key: str, found: Mapping[str, Figures]) -> Line:

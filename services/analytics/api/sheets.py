@@ -13,6 +13,7 @@ from services.analytics.api.records import record_of
 from services.analytics.domain.catalogue import Kpi
 from services.analytics.domain.figures import Question
 from shared.clock import rfc3339
+from shared.principal import Principal
 
 Cell = str | int | float | datetime | None
 Rows = list[tuple[Cell, ...]]
@@ -28,12 +29,13 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`about` says in words what the rows belong to."""
+    """`about` says in words what the rows belong to; `as_of`, up to when all partitions are in them."""
 
     name: str
     columns: Sequence[Column]
     rows: AsyncGenerator[Rows]
     about: Mapping[str, str]
+    as_of: datetime | None
 
 
 _OF_A_POINT = (
@@ -49,19 +51,20 @@ _OF_A_RECORD = (
 def sheet_of_figure(figure: Figure, question: Question) -> Sheet:
     """A row for each point of the series, in the order of the answer."""
     columns = (*(Column(name, "text") for name in question.by), *_OF_A_POINT)
-    as_of = rfc3339(figure.as_of) if figure.as_of else ""
-    return Sheet(figure.name, columns, _points(figure), _about(question) | {"as_of": as_of})
+    return Sheet(figure.name, columns, _points(figure), _about(question, figure.as_of), figure.as_of)
 
 
-def sheet_of_records(answers: Answers, question: Question) -> Sheet:
-    """A row for each record, as of one moment: read them within the minutes that MongoDB keeps it for."""
+async def sheet_of_records(answers: Answers, question: Question, who: Principal) -> Sheet:
+    """A row for each record as `who` may see it, as of one moment: read them within the minutes that MongoDB
+    keeps it for."""
     dimensions = [name for name in question.kpi.dimensions if name != question.kpi.part]
     columns = (*_OF_A_RECORD, *(Column(name, "text") for name in dimensions))
-    rows = _records(answers, question, dimensions)
-    return Sheet(f"{question.kpi.name}.records", columns, rows, _about(question))
+    as_of = await answers.as_of(question.kpi)
+    rows = _records(answers, question, who, dimensions)
+    return Sheet(f"{question.kpi.name}.records", columns, rows, _about(question, as_of), as_of)
 
 
-def _about(question: Question) -> dict[str, str]:
+def _about(question: Question, as_of: datetime | None) -> dict[str, str]:
     kpi: Kpi = question.kpi
     return {
         "name": kpi.name,
@@ -69,6 +72,7 @@ def _about(question: Question) -> dict[str, str]:
         "zone": question.zone.key,
         "from": rfc3339(question.begin),
         "to": rfc3339(question.end),
+        "as_of": rfc3339(as_of) if as_of else "",
         **{f"definition.{language}": text for language, text in kpi.definition.items()},
     }
 
@@ -87,13 +91,15 @@ async def _points(figure: Figure) -> AsyncGenerator[Rows]:
     yield some
 
 
-async def _records(answers: Answers, question: Question, dimensions: Sequence[str]) -> AsyncGenerator[Rows]:
+async def _records(
+    answers: Answers, question: Question, who: Principal, dimensions: Sequence[str]
+) -> AsyncGenerator[Rows]:
     async with (
         answers.figures.snapshot() as session,
         aclosing(answers.evidence.records(question, None, ROWS_AT_ONCE, session)) as records,
     ):
         async for some in records:
-            found = [record for one in some if (record := record_of(question, one))]
+            found = [record for one in some if (record := record_of(question, one, who))]
             yield [
                 (one.id, one.kind, one.at, one.n, one.numerator, one.seconds,
                  *(one.labels.get(name, "") for name in dimensions))

@@ -6,7 +6,7 @@ document to another, and a sum over two moments would be off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +37,15 @@ from shared.mongo import Database, Document, Session, driver_errors
 FEWEST_WEEKS = 3
 """In a row that are read instead of their days: each row is a question of its own."""
 LINES_AT_ONCE = 30_000
+OPEN_CASE = {
+    "d": 1,
+    "open": 1,
+    "state.version": 1,
+    "state.reference": 1,
+    "state.status": 1,
+    "state.opened_at": 1,
+}
+"""What is read of an open case: what its fact cannot be made without, and its age."""
 
 
 class TooManyFacts(Exception):
@@ -94,6 +103,7 @@ class FigureStore:
         plan = planned(question, by_weeks=by_weeks)
         if plan.weeks and not await weeks.are_whole(self._database, session):
             plan = planned(question, by_weeks=False)
+        await self._check_lines(question, plan.lines, session)
         for source in question.sources:
             await self._sums(question, source, ("weeks", "v"), plan.weeks, gathering, session)
             await self._sums(question, source, ("days", "v"), plan.days, gathering, session)
@@ -102,15 +112,18 @@ class FigureStore:
             await self._pending(question, source, words, gathering, session)
         return gathering.counted()
 
-    async def open_cases(self, question: Question) -> list[CaseFact]:
-        """The cases that are open now and were opened in the span. Raises TooManyFacts."""
+    async def open_cases(self, question: Question) -> AsyncGenerator[CaseFact]:
+        """The cases that are open now and were opened in the span, with nothing of them but their labels and
+        when they were opened. Raises TooManyFacts."""
         query: Document = {"open": True, "state.opened_at": {"$gte": question.begin, "$lt": question.end}}
         query |= {f"d.{name}": {"$in": list(values)} for name, values in question.where.items()}
+        seen = 0
         with driver_errors():
-            found = await self._database[CASE_FACTS].find(query).to_list(self.facts_per_answer + 1)
-        if len(found) > self.facts_per_answer:
-            raise TooManyFacts
-        return [fact_of(one, CaseFact) for one in found]
+            async for document in self._database[CASE_FACTS].find(query, OPEN_CASE):
+                seen += 1
+                if seen > self.facts_per_answer:
+                    raise TooManyFacts
+                yield fact_of(document, CaseFact)
 
     async def _sums(
         self,
@@ -146,6 +159,20 @@ class FigureStore:
             for some in _some_at_a_time(spans):
                 gathering.add_bins(unpack_all(some, by, ("n",), ("bin",)), source)
 
+    async def _check_lines(
+        self, question: Question, days: Sequence[tuple[int, int]], session: Session
+    ) -> None:
+        """Raises TooManyFacts when the days, of all tallies, have more lines than are read for one answer."""
+        total = 0
+        for source in question.sources:
+            for first, last in days:
+                async for one in self._database.chunks.find(
+                    _chunks(source, first, last), {"n": 1}, session=session
+                ):
+                    total += one["n"]
+                    if total > self.facts_per_answer:
+                        raise TooManyFacts
+
     async def _lines(
         self,
         question: Question,
@@ -154,17 +181,11 @@ class FigureStore:
         gathering: Gathering,
         session: Session,
     ) -> None:
-        """The lines of days one by one, when they are not too many."""
+        """The lines of days one by one."""
+        by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
+        shown = fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
         for first, last in days:
-            begin, end = chunk_id(source.tally, first, 0), chunk_id(source.tally, last + 1, 0)
-            span = {"_id": {"$gte": begin, "$lt": end}}
-            total = 0
-            async for one in self._database.chunks.find(span, {"n": 1}, session=session):
-                total += one["n"]
-                if total > self.facts_per_answer:
-                    raise TooManyFacts
-            by, counters, bins = question.crossed, _counters(question, source), _span(question, source)
-            shown = fields("", by, (*counters, WEIGHT)) | {f"b.{name}": 1 for name in bins}
+            span = _chunks(source, first, last)
             async for one in self._database.chunks.find(span, shown, session=session):
                 day = int(one["_id"].split("/")[1]) - int(day_key(0))
                 gathering.add_lines(unpack(one, day * DAY, by, (*counters, WEIGHT), bins), source)
@@ -255,6 +276,12 @@ def _rows_of_weeks(cuts: Sequence[int]) -> list[tuple[int, int]]:
             before = rows.pop()[0] if rows and rows[-1][1] == monday else monday
             rows.append((before, behind))
     return [(monday, behind) for monday, behind in rows if behind - monday >= FEWEST_WEEKS * WEEK]
+
+
+def _chunks(source: Source, first: int, last: int) -> Document:
+    """The chunks of a tally from the first day to the last, as a condition of MongoDB."""
+    begin, end = chunk_id(source.tally, first, 0), chunk_id(source.tally, last + 1, 0)
+    return {"_id": {"$gte": begin, "$lt": end}}
 
 
 def _days(question: Question) -> tuple[int, int]:

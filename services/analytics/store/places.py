@@ -20,6 +20,11 @@ def day_ids(tally: str, by: Sequence[str], first: int = FIRST_DAY, last: int = L
     return {"$gte": day_id(tally, by, first), "$lte": day_id(tally, by, last)}
 
 
+def all_ids(tally: str) -> dict[str, str]:
+    """The ids of all sums of a tally, by whatever dimensions, as a condition of MongoDB."""
+    return {"$gte": f"{tally}/", "$lt": f"{tally}0"}  # "0" follows "/"
+
+
 def chunk_id(tally: str, day: int, number: int) -> str:
     """The id of lines of a tally on a UTC day."""
     return f"{tally}/{day_key(day)}/{number:05}"
