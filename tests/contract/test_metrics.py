@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -123,3 +125,14 @@ def test_an_alarm_asks_for_labels_that_its_metric_has() -> None:
     for name, matchers in asked:
         names = set(re.findall(r"(\w+)[=!]", matchers))
         assert names <= labels[re.sub("_(count|sum|bucket)$", "", name)], (name, names)
+
+
+def test_the_alarms_are_raised_when_they_should_be() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed; it comes with Prometheus")
+    command = [promtool, "test", "rules", "alerts.test.yml"]
+    done = subprocess.run(
+        command, cwd=ROOT / "deploy/prometheus", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
