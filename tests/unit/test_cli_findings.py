@@ -1,0 +1,64 @@
+"""Which of what a command has found makes its exit code 1, and that it names the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.cli import build
+from deploy.commands.cluster import Cluster, FoundTopic
+from shared.topics import FEEDBACK, TOPICS
+
+
+def cqm(*arguments: str) -> Result:
+    return CliRunner().invoke(build(), arguments)
+
+
+def a_cluster(**changes: Any) -> Cluster:
+    """One broker with all topics, but for what is said of the first."""
+    topics = {
+        topic.name: FoundTopic(topic.partitions, replicas=1, under_replicated=0, config=topic.config(1))
+        for topic in TOPICS
+    }
+    wanted = topics[FEEDBACK.name]
+    topics[FEEDBACK.name] = FoundTopic(
+        changes.get("partitions", wanted.partitions), 1, 0, {**wanted.config, **changes.get("config", {})}
+    )
+    return Cluster(1, 1, topics)
+
+
+CHANGED = a_cluster(config={"retention.ms": "1000"})
+
+
+@pytest.mark.parametrize(
+    ("found", "looked", "created"),
+    [
+        (a_cluster(), 0, 0),
+        (CHANGED, 1, 0),
+        (a_cluster(partitions=3), 1, 1),
+        (Cluster(1, 1, {}), 1, 1),
+    ],
+    ids=["as wanted", "a setting changed", "too few partitions", "missing"],
+)
+def test_topics_are_well_for_who_makes_them_when_none_lacks_anything(
+    found: Cluster, looked: int, created: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The containers' `topics` must end well for anything else to start."""
+
+    async def look(*_: Any) -> Cluster:
+        return found
+
+    async def nothing_to_do(*_: Any) -> dict[str, str]:
+        return {}
+
+    monkeypatch.setenv("CQM_KAFKA", "127.0.0.1:9")
+    monkeypatch.setattr("deploy.commands.cluster.look", look)
+    monkeypatch.setattr("shared.admin.ensure_topics", nothing_to_do)
+    assert cqm("topics").exit_code == cqm("topics", "--json").exit_code == looked
+    result = cqm("topics", "--create")
+    assert result.exit_code == created
+    assert ("left as it is" in result.stderr) == (FEEDBACK.name in found.topics and found != a_cluster())
+    if found is CHANGED:
+        assert "retention.ms is 1000 instead of -1" in result.stdout
