@@ -24,6 +24,12 @@ from shared.topics import DEAD_LETTERS, MAX_LETTER_BYTES
 PREFIX = "dlt_"
 _REPLAY_OF = PREFIX + "replay_of"
 Headers = tuple[tuple[str, bytes | None], ...]
+REASONS = (
+    "missing_attribute", "duplicate_attribute", "unsupported_specversion", "unknown_type", "no_value",
+    "invalid", "conflict", "retries_exhausted", "too_large", "too_much_at_once", "unstorable", "no_due",
+    "out_of_range",
+)  # fmt: skip
+"""All that a record may be a dead letter for; docs/runbook.md says what each means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from shared.ahead import Ahead
 from shared.clock import Clock
 from shared.codec import Outgoing
 from shared.crash import crash_point
-from shared.dead_letters import Origin, dead_letter
+from shared.dead_letters import REASONS, Origin, dead_letter
 from shared.errors import Fenced, LaterVersion, PermanentError, TooSlow, TransientError, Unavailable
 from shared.exactly_once import ExactlyOnce, Span, TooMuchAtOnce
 from shared.handler import Batch, Decision, Handler, Partition, Received, Refusal, Tick
@@ -105,6 +105,8 @@ class Processor(Generic[L, C]):
 
     def __post_init__(self) -> None:
         self._ahead = Ahead(self.handler.foresee, self.seals)
+        for reason in REASONS:  # there at 0 before the first one: an alarm sees what grows, not what begins
+            metrics.STREAM_DEAD_LETTERS.labels(self.exactly_once.group, reason)
 
     async def process(self, polled: Polled) -> None:
         """Returns when each record is done, dead, stopped before, or not ours any more; or on draining."""

@@ -76,6 +76,7 @@ class Stream(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.topic = topic
         self.group = processor.exactly_once.group
         self.processor = processor
+        metrics.STREAM_RESTARTS.labels(self.group)  # there at 0, as the dead letters are
         self.pace = pace or Pace()
         self.joined = False
         self.unclaimed: set[Partition] = set()

@@ -35,10 +35,12 @@ class Cluster:
 
 @dataclass(frozen=True)
 class TopicRow:
-    """One topic of the table, and what is the matter with it."""
+    """One topic of the table, and what is the matter with it. `lacking`: it is missing or has too few
+    partitions, which is what `cqm topics --create` is there for."""
 
     name: str
     state: Literal["ok", "missing", "differs"]
+    lacking: bool
     partitions: int
     replicas: int
     differences: list[str]
@@ -92,16 +94,17 @@ def compare(cluster: Cluster) -> list[TopicRow]:
 
 def _row(topic: Topic, found: FoundTopic | None, brokers: int) -> TopicRow:
     if found is None:
-        return TopicRow(topic.name, "missing", 0, 0, ["does not exist"])
+        return TopicRow(topic.name, "missing", True, 0, 0, ["does not exist"])
     wanted = topic.config(2 if brokers >= 3 else 1)
     differences = [
         f"{name} is {found.config[name]} instead of {value}"
         for name, value in wanted.items()
         if name in found.config and found.config[name] != value
     ]
-    if found.partitions < topic.partitions:
+    lacking = found.partitions < topic.partitions
+    if lacking:
         differences.insert(0, f"{found.partitions} partitions instead of {topic.partitions}")
     if found.under_replicated:
         differences.insert(0, f"{found.under_replicated} partitions lack replicas in sync")
     state: Literal["ok", "differs"] = "differs" if differences else "ok"
-    return TopicRow(topic.name, state, found.partitions, found.replicas, differences)
+    return TopicRow(topic.name, state, lacking, found.partitions, found.replicas, differences)

@@ -30,7 +30,10 @@ def register(app: typer.Typer) -> None:
             write_json({"kafka": bootstrap, "done": done, "topics": rows})
         else:
             _show(rows, done)
-        end(OK if all(row["state"] == "ok" for row in rows) else FINDING)
+        if create and any(row["state"] == "differs" for row in rows):
+            note("what differs is left as it is; settings are changed with your Kafka's own tools")
+        # Containers start once this has ended well: a setting that somebody changed must not keep them away.
+        end(FINDING if any(row["lacking"] if create else row["state"] != "ok" for row in rows) else OK)
 
 
 def kafka_of(data_dir: Path | None) -> tuple[str, dict[str, Any]]:

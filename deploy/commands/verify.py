@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -58,7 +59,7 @@ def register(app: typer.Typer) -> None:
         if everything or audit or cases:
             found = run(_verify(data_dir, anchors=audit or everything))
             if cases and not audit:
-                found["flaws"] = [flaw for flaw in found["flaws"] if flaw["fault"] in _OF_VERSIONS]
+                found |= _of_versions(found.pop("flaws"))
         if everything or kpis:
             found["kpis"] = run(_verify_kpis(data_dir))
         write_json(found) if as_json else _show(found)
@@ -67,7 +68,14 @@ def register(app: typer.Typer) -> None:
 
 def _holds(found: dict[str, Any]) -> bool:
     anchors = all(anchor["holds"] for anchor in found.get("anchors", []))
-    return anchors and not found.get("flaws") and all(one["equal"] for one in found.get("kpis", ()))
+    flaws = found.get("flaws") or found.get("other_flaws")
+    return anchors and not flaws and all(one["equal"] for one in found.get("kpis", ()))
+
+
+def _of_versions(flaws: list[dict[str, Any]]) -> dict[str, Any]:
+    """The flaws that `--cases` asks for, and how many there are besides: what was seen is told."""
+    others = Counter(flaw["fault"] for flaw in flaws if flaw["fault"] not in _OF_VERSIONS)
+    return {"flaws": [flaw for flaw in flaws if flaw["fault"] in _OF_VERSIONS], "other_flaws": dict(others)}
 
 
 async def _verify_kpis(data_dir: Any) -> Any:
@@ -171,18 +179,31 @@ def _points(differing: list[dict[str, Any]]) -> str:
 
 
 def _show_histories(found: dict[str, Any]) -> None:
-    flaws = found["flaws"]
-    line(f"{found['entries']:,} entries of {found['cases']:,} cases, {len(found['anchors'])} anchors", "bold")
-    for anchor in found["anchors"]:
-        if not anchor["holds"]:
-            line(f"the anchor of {anchor['day']} is not what was anchored", "red")
-    if not flaws:
+    flaws, others = found["flaws"], found.get("other_flaws")
+    anchors = f", {len(found['anchors'])} anchors" if others is None else ""
+    line(f"{found['entries']:,} entries of {found['cases']:,} cases{anchors}", "bold")
+    broken = [anchor["day"] for anchor in found["anchors"] if not anchor["holds"]]
+    for day in broken:
+        line(f"the anchor of {day} is not what was anchored", "red")
+    if flaws:
+        _show_flaws(flaws)
+    elif others is None and not broken:
         line("every entry is what was written, and none is missing", "green")
-        return
+    elif others is not None:
+        line("no version is missing or too many; whether entries are what was written, --audit says", "green")
+    if others:
+        line(f"{_counted(others)} besides: `cqm verify --audit` names them", "red")
+
+
+def _show_flaws(flaws: list[dict[str, Any]]) -> None:
     shown = table("case", "version", "fault", "what is wrong", right=("version",))
     for flaw in flaws[:SHOWN_FLAWS]:
         seen = f" (anchor of {flaw['anchor']})" if "anchor" in flaw else ""
         shown.add_row(flaw["case_id"], str(flaw["version"]), flaw["fault"], plain(flaw["detail"]) + seen)
     out.print(shown)
-    counts = Counter(flaw["fault"] for flaw in flaws)
-    line(f"{len(flaws):,} flaws: " + ", ".join(f"{n} {fault}" for fault, n in counts.most_common()), "red")
+    line(_counted(Counter(flaw["fault"] for flaw in flaws)), "red")
+
+
+def _counted(faults: Mapping[str, int]) -> str:
+    most = sorted(faults.items(), key=lambda one: -one[1])
+    return f"{sum(faults.values()):,} flaws: " + ", ".join(f"{n:,} {fault}" for fault, n in most)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -11,9 +13,10 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.dead_letters import REASONS
 from shared.observability import CATALOGUE
 from tests.contract.metrics import AREAS, FILE, area_of, exposed_name, table
-from tests.contract.wired import apps
+from tests.contract.wired import apps, service
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(
@@ -123,3 +126,36 @@ def test_an_alarm_asks_for_labels_that_its_metric_has() -> None:
     for name, matchers in asked:
         names = set(re.findall(r"(\w+)[=!]", matchers))
         assert names <= labels[re.sub("_(count|sum|bucket)$", "", name)], (name, names)
+
+
+@pytest.mark.parametrize("name", apps())
+async def test_what_an_alarm_counts_is_there_before_the_first_of_it(name: str) -> None:
+    """A series that begins with its first dead letter shows no increase, and nobody is told of that one."""
+    shown = await scraped(name)
+    groups = {stream.group for stream in service(name).streams}
+    dead = shown["cqm_stream_dead_letters_total"].samples
+    restarts = shown["cqm_stream_restarts_total"].samples
+    there = {(one.labels["group"], one.labels["reason"]) for one in dead if one.name.endswith("_total")}
+    assert there >= {(group, reason) for group in groups for reason in REASONS}
+    assert {one.labels["group"] for one in restarts if one.name.endswith("_total")} >= groups
+
+
+def test_the_reasons_of_dead_letters_are_those_of_the_code_and_stand_in_the_runbook() -> None:
+    code = "".join(path.read_text() for top in ("shared", "services") for path in (ROOT / top).rglob("*.py"))
+    said = re.findall(r"PermanentError\(\s*\"(\w+)\"", code)
+    said += re.findall(r"super\(\).__init__\(\"(\w+)\", ", (ROOT / "shared/errors.py").read_text())
+    assert set(said) == set(REASONS)
+    chapter = (ROOT / "docs/runbook.md").read_text().split("\n## Dead letters\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", chapter, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(REASONS)
+
+
+def test_the_alarms_are_raised_when_they_should_be() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed; it comes with Prometheus")
+    command = [promtool, "test", "rules", "alerts.test.yml"]
+    done = subprocess.run(
+        command, cwd=ROOT / "deploy/prometheus", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
