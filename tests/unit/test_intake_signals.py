@@ -24,6 +24,7 @@ from services.intake.domain.reading import Form
 from services.intake.domain.signals import Sender
 from shared import ids
 from shared.events import ActivityRecorded, Customer, Event, FeedbackReceived, Personal, Product, Rating
+from shared.key_tree import place_of
 from shared.language import language_of
 from tests.support.seals import SEALS
 
@@ -247,6 +248,7 @@ def expected(kind: type[Any], said: FeedbackInput | ActivityInput, got: Any, **a
     happened = NOW if said.occurred_at is UNSET else min(said.occurred_at.astimezone(UTC), NOW)
     return said_as(
         kind, said, id=got.id, received_at=NOW, fingerprint=got.fingerprint, source=said.source or "api",
+        sealed=place_of(said.customer.id.encode() or str(got.id).encode()) if got.sealed else b"",
         occurred_at=happened, product=said_as(Product, said.product),
         customer=said_as(
             Customer, said.customer, personal=said_as(Personal, said.customer) if known else None

@@ -24,7 +24,6 @@ from services.analytics.domain.tallies import FEEDBACK_FACTS, MOODS, SCALES, VOI
 from services.analytics.domain.voice import Heard, Listen
 from shared.errors import ConflictError
 from shared.events import FeedbackReceived, Rating
-from shared.sealing import place_in
 
 COLLECTION = FEEDBACK_FACTS
 DEFECTS = frozenset({"complaint", "return", "quality_report", "inspection"})
@@ -91,9 +90,10 @@ def take(
                 outcome.refused.append((index, error))
             continue
         parts += told(event)
-        links = old.links if old else {}
-        fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=links, place=place_in(event.sealed))
-        new = _counted(fact, listen(event) if listen else None)
+        links, heard = old.links if old else {}, listen(event) if listen else None
+        place = event.sealed if heard else b""  # of what was opened nothing else is left there
+        fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=links, place=place)
+        new = _counted(fact, heard)
         latest[event.id] = new
         correct(outcome.rows, old, new)
     joints.merge(known.joints, parts, outcome)
