@@ -63,6 +63,22 @@ def test_a_foreseeable_error_is_one_sentence_and_a_remedy_never_a_traceback(
     ]
 
 
+@pytest.mark.parametrize("content", ["{", '{"pid": 1}', None], ids=["cut", "of another version", "no folder"])
+def test_a_folder_that_cannot_be_read_is_one_sentence_that_names_the_file(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "file" if content is None else tmp_path
+    if content is None:
+        folder.write_text("")
+    else:
+        (folder / "instance.json").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["cqm", "ps", "--data-dir", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: {folder / 'instance.json'} ")
+
+
 @pytest.mark.parametrize("address", ["mongo:/x", "mongodb://a:b@c@d/", "mongodb://localhost:99999"])
 def test_an_address_that_is_none_is_one_sentence(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
