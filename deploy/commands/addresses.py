@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.commands.terminal import USAGE, Failure
 from deploy.local.folder import DataFolder, default_data_dir
@@ -71,6 +72,11 @@ def _named(environment: Mapping[str, str]) -> Addresses | None:
 
 
 def _checked(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no port, or no address of IPv6
+        sound = False
+    if not sound:
         raise Failure(f"{_ALL} and {_ALL}_<SERVICE> hold http:// or https:// addresses", "", USAGE)
     return url.rstrip("/")

@@ -22,13 +22,20 @@ Parameters = dict[str, str | int | list[str]]
 
 
 def http_client(url: str) -> httpx.AsyncClient:
-    """It says who calls by CQM_TOKEN, an API key or a token.
+    """It says who calls by CQM_TOKEN, an API key or a token. Raises Failure for a token that no header can
+    hold, and for a proxy that cannot be spoken to.
 
     Proxies of the environment are for the world outside, not for the loopback interface.
     """
-    token = os.environ.get("CQM_TOKEN", "")
+    token = os.environ.get("CQM_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise Failure("CQM_TOKEN is no API key and no token: those are one line of ASCII", "", USAGE)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url), headers=headers)
+    try:
+        return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url), headers=headers)
+    except (ValueError, ImportError) as error:  # no address, or SOCKS, which wants another package
+        remedy = "set HTTP_PROXY, HTTPS_PROXY or ALL_PROXY to an http:// address, or NO_PROXY to the host"
+        raise Failure("the proxy of the environment cannot be used", remedy, USAGE) from error
 
 
 def _is_loopback(url: str) -> bool:

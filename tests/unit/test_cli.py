@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from deploy.cli import build, main
 from deploy.commands import kpi
 from deploy.commands.addresses import find, folder_option
+from deploy.commands.api import http_client
 from deploy.commands.terminal import USAGE, Failure, plain
 from deploy.commands.up import check_authentication, checked_policy, complaint_curl, replica_counts
 from deploy.local.errors import NotRunning
@@ -189,9 +190,28 @@ def test_four_addresses_are_no_single_ingress() -> None:
     assert not find(None, environment).one_ingress
 
 
-def test_an_address_without_a_scheme_is_wrong_usage() -> None:
+@pytest.mark.parametrize("url", ["localhost:8001", "http://", "http://[::1", "http://h:99999", "http://h:x"])
+def test_an_address_that_is_no_url_is_wrong_usage(url: str) -> None:
     with pytest.raises(Failure, match="http:// or https://"):
-        find(None, {"CQM_URL": "localhost:8001"})
+        find(None, {"CQM_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CQM_TOKEN", "schlüssel", "CQM_TOKEN is no API key"),
+        ("CQM_TOKEN", "a\nb", "CQM_TOKEN is no API key"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "the proxy of the environment cannot be used"),
+        ("ALL_PROXY", "proxy://x", "the proxy of the environment cannot be used"),
+    ],
+)
+def test_a_token_or_a_proxy_that_cannot_be_used_is_named(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Failure, match=said) as failed:
+        http_client("http://cqm.example.org")
+    assert failed.value.code == USAGE
 
 
 def test_without_an_instance_the_remedy_names_the_folder(tmp_path: Path) -> None:
