@@ -66,8 +66,8 @@ def surroundings(
     return Surroundings(
         data_dir=folder,
         policy=policy or DEMO_POLICY,
-        kafka=kafka or (instance.kafka if instance else None),
-        mongo=mongo or (instance.mongo if instance else None),
+        kafka=kafka or (instance.kafka if instance else "") or None,
+        mongo=mongo or (instance.mongo if instance else "") or None,
         security=kafka_security(kafka) if kafka else {},
         urls=instance.urls if instance else {},
         database_prefix=os.environ.get(

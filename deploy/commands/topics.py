@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from deploy.commands.addresses import still_starting
 from deploy.commands.checkup import kafka_security
 from deploy.commands.terminal import FINDING, OK, AsJson, DataDir, end, note, out, run, table, write_json
 from deploy.local.folder import default_data_dir
@@ -42,7 +43,10 @@ def kafka_of(data_dir: Path | None) -> tuple[str, dict[str, Any]]:
     given = os.environ.get("CQM_KAFKA")
     if given and data_dir is None:
         return given, kafka_security(given)
-    kafka = running_instance(data_dir or default_data_dir()).kafka
+    instance = running_instance(data_dir or default_data_dir())
+    kafka = instance.kafka
+    if not kafka:
+        raise still_starting(instance, "Kafka")
     return kafka, kafka_security(kafka) if kafka == given else {}
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -14,7 +15,8 @@ from deploy.cli import build, main
 from deploy.commands import kpi
 from deploy.commands.addresses import find, folder_option
 from deploy.commands.api import http_client
-from deploy.commands.terminal import USAGE, Failure, plain
+from deploy.commands.doctor import surroundings
+from deploy.commands.terminal import FINDING, USAGE, Failure, plain
 from deploy.commands.up import check_authentication, checked_policy, complaint_curl, replica_counts
 from deploy.local.errors import NotRunning
 from deploy.local.folder import DataFolder
@@ -174,6 +176,19 @@ def test_addresses_come_from_the_running_instance(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="no address of sla") as failed:
         found.url("sla")
     assert failed.value.remedy == "set CQM_URL_SLA"
+
+
+def test_an_instance_that_starts_its_servers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first start downloads Kafka, so that there are neither addresses nor services for minutes."""
+    starting = msgspec.structs.replace(running(tmp_path), state="starting", kafka="", mongo="")
+    write_instance(DataFolder(tmp_path), starting)
+    monkeypatch.delenv("CQM_KAFKA", raising=False)
+    for command in (["kpi"], ["status"], ["verify"], ["topics"], ["dlt", "list"]):
+        failed = runner.invoke(build(), [*command, "--data-dir", str(tmp_path)]).exception
+        assert isinstance(failed, Failure) and failed.code == FINDING
+        assert failed.message.startswith(f"the instance in {tmp_path} is starting, and has no ")
+    around = surroundings(tmp_path, None, None, None)
+    assert (around.kafka, around.mongo, around.running) == (None, None, False)
 
 
 def test_addresses_of_the_environment_come_before_the_users_folder() -> None:
