@@ -162,7 +162,10 @@ def _draw(address: str, svg: Path | None) -> None:
     except segno.DataOverflowError:
         raise Failure("the link is too long for a QR code", "shorten what it says", USAGE) from None
     if svg is not None:
-        code.save(str(svg), kind="svg", scale=8, light="#fff")
+        try:
+            code.save(str(svg), kind="svg", scale=8, light="#fff")
+        except OSError as error:
+            raise Failure(f"{svg} cannot be written: {error.strerror or error}") from error
         line(f"{svg}: {address}")
     else:
         code.terminal(compact=True)

@@ -73,6 +73,11 @@ def test_days_that_no_link_lasts_are_wrong_usage_and_the_limit_is_named(command:
     assert (code, said) == (USAGE, "--days is a number from 0.001 to 3650")
 
 
+def test_a_code_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    code, said = run("qr", "complaint", "--svg", str(tmp_path))
+    assert (code, said) == (FINDING, f"{tmp_path} cannot be written: Is a directory")
+
+
 def test_a_link_that_is_to_end_has_to_say_something() -> None:
     code, said = run("link", "complaint", "--days", "7")
     assert code == USAGE and said.startswith("--days needs --customer")
