@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.commands.terminal import USAGE, Failure
 from deploy.local.folder import DataFolder, default_data_dir
@@ -38,9 +39,23 @@ class Addresses:
 
 
 def find(data_dir: Path | None, environment: Mapping[str, str] | None = None) -> Addresses:
-    """By --data-dir, else by CQM_URL..., else the instance in the user's data folder. Raises NotRunning."""
+    """By --data-dir, else by CQM_URL..., else the instance in the user's data folder. Raises NotRunning, and
+    Failure while it starts its servers: services come later."""
     named = None if data_dir else _named(os.environ if environment is None else environment)
-    return named or of_instance(running_instance(data_dir or default_data_dir()))
+    if named:
+        return named
+    instance = running_instance(data_dir or default_data_dir())
+    if not instance.urls:
+        raise still_starting(instance, "services")
+    return of_instance(instance)
+
+
+def still_starting(instance: Instance, what: str) -> Failure:
+    """Of an instance that runs, and of which a part is not there yet."""
+    return Failure(
+        f"the instance in {instance.data_dir} is {instance.state}, and has no {what} yet",
+        "`cqm ps` shows what is there, `cqm logs supervisor` what it does",
+    )
 
 
 def of_instance(instance: Instance) -> Addresses:
@@ -71,6 +86,11 @@ def _named(environment: Mapping[str, str]) -> Addresses | None:
 
 
 def _checked(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no port, or no address of IPv6
+        sound = False
+    if not sound:
         raise Failure(f"{_ALL} and {_ALL}_<SERVICE> hold http:// or https:// addresses", "", USAGE)
     return url.rstrip("/")

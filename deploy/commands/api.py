@@ -22,13 +22,20 @@ Parameters = dict[str, str | int | list[str]]
 
 
 def http_client(url: str) -> httpx.AsyncClient:
-    """It says who calls by CQM_TOKEN, an API key or a token.
+    """It says who calls by CQM_TOKEN, an API key or a token. Raises Failure for a token that no header can
+    hold, and for a proxy that cannot be spoken to.
 
     Proxies of the environment are for the world outside, not for the loopback interface.
     """
-    token = os.environ.get("CQM_TOKEN", "")
+    token = os.environ.get("CQM_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise Failure("CQM_TOKEN is no API key and no token: those are one line of ASCII", "", USAGE)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url), headers=headers)
+    try:
+        return httpx.AsyncClient(timeout=TIMEOUT, trust_env=not _is_loopback(url), headers=headers)
+    except (ValueError, ImportError) as error:  # no address, or SOCKS, which wants another package
+        remedy = "set HTTP_PROXY, HTTPS_PROXY or ALL_PROXY to an http:// address, or NO_PROXY to the host"
+        raise Failure("the proxy of the environment cannot be used", remedy, USAGE) from error
 
 
 def _is_loopback(url: str) -> bool:
@@ -74,6 +81,8 @@ class Api:
                 if response.is_error:
                     await response.aread()
                     raise refused(service, response)
+                if not response.is_success or _is_page(response):
+                    raise _no_service(service, url, response)
                 with part.open("wb") as file:
                     async for piece in response.aiter_bytes():
                         file.write(piece)
@@ -91,7 +100,7 @@ class Api:
             raise no_answer(service, url, error) from error
         if response.is_error:
             raise refused(service, response)
-        return msgspec.json.decode(response.content)
+        return answered(service, url, response)
 
 
 @asynccontextmanager
@@ -106,6 +115,28 @@ def no_answer(service: str, url: str, error: Exception) -> Failure:
     return Failure(
         f"{service} at {url} does not answer ({type(error).__name__})",
         "`cqm status` shows what is ready, `cqm logs` why it is not",
+    )
+
+
+def answered(service: str, url: str, response: httpx.Response) -> Any:
+    """The JSON of an answer that is no error. Raises Failure where a proxy or another program answers."""
+    if not response.is_success:  # it leads elsewhere
+        raise _no_service(service, url, response)
+    try:
+        return msgspec.json.decode(response.content)
+    except msgspec.DecodeError as error:
+        raise _no_service(service, url, response) from error
+
+
+def _is_page(response: httpx.Response) -> bool:
+    return str(response.headers.get("content-type", "")).startswith("text/html")
+
+
+def _no_service(service: str, url: str, response: httpx.Response) -> Failure:
+    what = plain(response.headers.get("content-type", "nothing"))
+    return Failure(
+        f"{service} at {url} answered {response.status_code} with {what}, which no service of CQM says",
+        "is the address right, and does no proxy or login page answer in its place?",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.checkup import Finding, Surroundings
+from deploy.commands.checkup import Finding, Surroundings, kafka_security
 from deploy.commands.terminal import (
     FINDING,
     OK,
@@ -57,7 +57,7 @@ def surroundings(
     data_dir: Path | None, kafka: str | None, mongo: str | None, policy: Path | None
 ) -> Surroundings:
     """What is given, else what runs in the data folder, else nothing."""
-    from shared.settings import DEMO_POLICY, KafkaSecurity, Settings
+    from shared.settings import DEMO_POLICY, Settings
 
     if policy is not None and not policy.exists():
         raise Failure(f"there is no policy {policy}", "", USAGE)
@@ -66,9 +66,9 @@ def surroundings(
     return Surroundings(
         data_dir=folder,
         policy=policy or DEMO_POLICY,
-        kafka=kafka or (instance.kafka if instance else None),
-        mongo=mongo or (instance.mongo if instance else None),
-        security=KafkaSecurity().options() if kafka else {},
+        kafka=kafka or (instance.kafka if instance else "") or None,
+        mongo=mongo or (instance.mongo if instance else "") or None,
+        security=kafka_security(kafka) if kafka else {},
         urls=instance.urls if instance else {},
         database_prefix=os.environ.get(
             "CQM_DATABASE_PREFIX", Settings.model_fields["database_prefix"].default

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent.parent / "forms"
 LONGEST = 200
+SHORTEST_DAYS, MOST_DAYS = 0.001, 3650
 
 FormName = Annotated[str, typer.Argument(help="The form's name: its file's, without .yaml.")]
 Customer = Annotated[str, typer.Option(help="The customer's id.")]
 Order = Annotated[str, typer.Option(help="The order's number.")]
 Touchpoint = Annotated[str, typer.Option(help="purchase, delivery, onboarding, use, support or renewal.")]
-Days = Annotated[float | None, typer.Option(min=0.001, help="The link ends after so many days.")]
+Days = Annotated[float | None, typer.Option(help="The link ends after so many days, 3650 at most.")]
 Folder = Annotated[Path | None, typer.Option("--forms", help="Folder of the forms (default: CQM_FORMS).")]
 Lang = Annotated[str, typer.Option(help="zh or en; without it the browser's language.")]
 
@@ -108,6 +109,12 @@ def _link(
     _known(form, load_forms(forms or Path(os.environ.get("CQM_FORMS") or SHIPPED)))
     if lang not in ("", "zh", "en"):
         raise Failure("--lang is zh or en", "", USAGE)
+    if days is not None and not SHORTEST_DAYS <= days <= MOST_DAYS:  # nor is `nan` anywhere between them
+        raise Failure(f"--days is a number from {SHORTEST_DAYS} to {MOST_DAYS}", "", USAGE)
+    if days is not None and not given:
+        raise Failure(
+            "--days needs --customer, --order or --touchpoint: a link that says nothing never ends", "", USAGE
+        )
     query = {"lang": lang} if lang else {}
     if given:
         query["link"] = _signed(form, given, days, folder)
@@ -155,7 +162,10 @@ def _draw(address: str, svg: Path | None) -> None:
     except segno.DataOverflowError:
         raise Failure("the link is too long for a QR code", "shorten what it says", USAGE) from None
     if svg is not None:
-        code.save(str(svg), kind="svg", scale=8, light="#fff")
+        try:
+            code.save(str(svg), kind="svg", scale=8, light="#fff")
+        except OSError as error:
+            raise Failure(f"{svg} cannot be written: {error.strerror or error}") from error
         line(f"{svg}: {address}")
     else:
         code.terminal(compact=True)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import httpx
 import msgspec
 
-from deploy.commands.api import no_answer, refused
+from deploy.commands.api import answered, no_answer, refused
 from deploy.commands.terminal import Failure
 
 PATIENCE_SECONDS = 600.0
@@ -131,7 +131,7 @@ class ImportClient:
                 if not response.is_error:
                     if attempt:
                         self._waiting("")
-                    found: dict[str, Any] = msgspec.json.decode(response.content)
+                    found: dict[str, Any] = answered("intake", self._intake, response)
                     return found
                 why = self._refusal(response)
             await self._wait(why, began, attempt)

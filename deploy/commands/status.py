@@ -31,6 +31,8 @@ from deploy.commands.terminal import (
 )
 
 ANSWER_SECONDS = 5.0
+_NO_ANSWER = (ValueError, LookupError, TypeError)
+"""Of what is said to be an answer and is not: a page of a proxy, JSON of another program."""
 
 
 class Replica(msgspec.Struct):
@@ -116,10 +118,13 @@ async def _look(client: httpx.AsyncClient, url: str) -> Replica:
     except httpx.HTTPError as error:
         replica.missing = [f"does not answer ({type(error).__name__})"]
         return replica
-    replica.ready = ready.is_success
     replica.missing = _missing(ready)
-    if page.is_success:
-        _read_metrics(replica, page.text)
+    try:
+        if page.is_success:
+            _read_metrics(replica, page.text)
+    except ValueError:  # a proxy's page, for instance, which answers /readyz with 200 as well
+        replica.missing = ["what answers there is no service of CQM"]
+    replica.ready = not replica.missing
     return replica
 
 
@@ -152,9 +157,9 @@ async def _open_cases(addresses: Addresses, client: httpx.AsyncClient) -> int | 
     """The backlog by analytics; None when it cannot say now."""
     try:
         answer = await client.get(f"{addresses.url('analytics')}/v1/kpis/backlog", timeout=ANSWER_SECONDS)
-    except httpx.HTTPError:
+        return int(answer.json()["total"]["n"]) if answer.is_success else None
+    except (httpx.HTTPError, *_NO_ANSWER):
         return None
-    return int(answer.json()["total"]["n"]) if answer.is_success else None
 
 
 async def coming_dues(addresses: Addresses, client: httpx.AsyncClient) -> list[dict[str, Any]] | None:
@@ -162,9 +167,9 @@ async def coming_dues(addresses: Addresses, client: httpx.AsyncClient) -> list[d
     wanted = {"past": "false", "within": "366d", "limit": "10"}
     try:
         answer = await client.get(f"{addresses.url('sla')}/v1/overdue", params=wanted, timeout=ANSWER_SECONDS)
-    except httpx.HTTPError:
+        items: list[dict[str, Any]] = answer.json()["items"] if answer.is_success else []
+    except (httpx.HTTPError, *_NO_ANSWER):
         return None
-    items: list[dict[str, Any]] = answer.json()["items"] if answer.is_success else []
     return items if answer.is_success else None
 
 

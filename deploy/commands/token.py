@@ -50,10 +50,13 @@ def new(
     from shared.api_keys import digest_of, new_parts
 
     now, key = datetime.now(UTC), new_parts()
+    ends = None if expires is None else _moment(expires, now)
+    if ends is not None and ends <= now:
+        raise Failure("--expires is over already: nobody could use the key", "", USAGE)
     entry = _entry(
         name=name, sha256=digest_of(key), scopes=scope, roles=role or (), departments=department or (),
         source=source, rate=rate, burst=burst, created=now,
-        expires=None if expires is None else _moment(expires, now),
+        expires=ends,
     )  # fmt: skip
     with _changing(keys) as known:
         known[key.id] = entry
@@ -100,12 +103,15 @@ def _changing(path: Path) -> Iterator[dict[str, KeyEntry]]:
     """The keys, to be changed by one command at a time; they are written when the block ends well."""
     from shared.api_keys import read_keys, write_keys
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        known = dict(read_keys(path)) if path.exists() else {}
-        yield known
-        write_keys(path, known)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = dict(read_keys(path)) if path.exists() else {}
+            yield known
+            write_keys(path, known)
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _entry(**given: Any) -> KeyEntry:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from deploy.commands.addresses import still_starting
+from deploy.commands.checkup import kafka_security
 from deploy.commands.terminal import FINDING, OK, AsJson, DataDir, end, note, out, run, table, write_json
 from deploy.local.folder import default_data_dir
 from deploy.local.instance import running_instance
@@ -37,14 +39,15 @@ def register(app: typer.Typer) -> None:
 
 
 def kafka_of(data_dir: Path | None) -> tuple[str, dict[str, Any]]:
-    """Bootstrap servers and how to speak to them. Raises NotRunning."""
-    from shared.settings import KafkaSecurity
-
+    """Bootstrap servers and how to speak to them. Raises NotRunning, and Failure for what is no address."""
     given = os.environ.get("CQM_KAFKA")
     if given and data_dir is None:
-        return given, KafkaSecurity().options()
-    kafka = running_instance(data_dir or default_data_dir()).kafka
-    return kafka, KafkaSecurity().options() if kafka == given else {}
+        return given, kafka_security(given)
+    instance = running_instance(data_dir or default_data_dir())
+    kafka = instance.kafka
+    if not kafka:
+        raise still_starting(instance, "Kafka")
+    return kafka, kafka_security(kafka) if kafka == given else {}
 
 
 async def _topics(

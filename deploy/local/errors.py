@@ -4,6 +4,7 @@ LocalError
 ├── RuntimeUnavailable   Kafka or MongoDB cannot be had on this machine
 ├── FolderInUse          another instance runs in this data folder
 ├── NotRunning           no instance runs in this data folder
+├── Unreadable           what runs in this data folder cannot be told
 ├── PartFailed           a process ended or did not become ready while the instance was starting
 └── StopTimeout          an instance did not end in time
 """
@@ -37,6 +38,10 @@ class RuntimeUnavailable(LocalError):
 
 
 class FolderInUse(LocalError):
+    pass
+
+
+class Unreadable(LocalError):
     pass
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from deploy.local.errors import NotRunning
+from deploy.local.errors import NotRunning, Unreadable
 from deploy.local.folder import DataFolder, write_atomically
 from deploy.local.identity import is_alive
 
@@ -51,12 +51,22 @@ def remove_instance(folder: DataFolder) -> None:
 
 
 def read_instance(data_dir: Path | str) -> Instance | None:
-    """The instance that runs in this folder now; None when there is none, or the trace of a killed one."""
+    """The instance that runs in this folder now; None when there is none, or the trace of a killed one.
+
+    Raises Unreadable for what is no data folder of this version.
+    """
     file = DataFolder(data_dir).instance_file
     try:
         instance = msgspec.json.decode(file.read_bytes(), type=Instance)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unreadable(
+            f"{file} cannot be read: {error.strerror}", "name the folder with --data-dir"
+        ) from error
+    except msgspec.DecodeError as error:
+        remedy = "stop the instance by the version that started it, or, where nothing runs, remove the file"
+        raise Unreadable(f"{file} is not what `cqm up` of this version writes", remedy) from error
     return instance if is_alive(instance.pid, instance.identity) else None
 
 

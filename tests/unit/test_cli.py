@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import build, main
 from deploy.commands import kpi
 from deploy.commands.addresses import find, folder_option
-from deploy.commands.terminal import USAGE, Failure, plain
+from deploy.commands.api import http_client
+from deploy.commands.doctor import surroundings
+from deploy.commands.terminal import FINDING, USAGE, Failure, plain
 from deploy.commands.up import check_authentication, checked_policy, complaint_curl, replica_counts
 from deploy.local.errors import NotRunning
 from deploy.local.folder import DataFolder
@@ -61,6 +64,22 @@ def test_a_foreseeable_error_is_one_sentence_and_a_remedy_never_a_traceback(
         f"error: nothing runs in {tmp_path}",
         f"  -> start it with `cqm up --data-dir {tmp_path}`",
     ]
+
+
+@pytest.mark.parametrize("content", ["{", '{"pid": 1}', None], ids=["cut", "of another version", "no folder"])
+def test_a_folder_that_cannot_be_read_is_one_sentence_that_names_the_file(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "file" if content is None else tmp_path
+    if content is None:
+        folder.write_text("")
+    else:
+        (folder / "instance.json").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["cqm", "ps", "--data-dir", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: {folder / 'instance.json'} ")
 
 
 @pytest.mark.parametrize("address", ["mongo:/x", "mongodb://a:b@c@d/", "mongodb://localhost:99999"])
@@ -159,6 +178,19 @@ def test_addresses_come_from_the_running_instance(tmp_path: Path) -> None:
     assert failed.value.remedy == "set CQM_URL_SLA"
 
 
+def test_an_instance_that_starts_its_servers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first start downloads Kafka, so that there are neither addresses nor services for minutes."""
+    starting = msgspec.structs.replace(running(tmp_path), state="starting", kafka="", mongo="")
+    write_instance(DataFolder(tmp_path), starting)
+    monkeypatch.delenv("CQM_KAFKA", raising=False)
+    for command in (["kpi"], ["status"], ["verify"], ["topics"], ["dlt", "list"]):
+        failed = runner.invoke(build(), [*command, "--data-dir", str(tmp_path)]).exception
+        assert isinstance(failed, Failure) and failed.code == FINDING
+        assert failed.message.startswith(f"the instance in {tmp_path} is starting, and has no ")
+    around = surroundings(tmp_path, None, None, None)
+    assert (around.kafka, around.mongo, around.running) == (None, None, False)
+
+
 def test_addresses_of_the_environment_come_before_the_users_folder() -> None:
     found = find(None, {"CQM_URL": "https://cqm.example/", "CQM_URL_SLA": "http://sla.example"})
     assert found.url("intake") == "https://cqm.example"
@@ -173,9 +205,28 @@ def test_four_addresses_are_no_single_ingress() -> None:
     assert not find(None, environment).one_ingress
 
 
-def test_an_address_without_a_scheme_is_wrong_usage() -> None:
+@pytest.mark.parametrize("url", ["localhost:8001", "http://", "http://[::1", "http://h:99999", "http://h:x"])
+def test_an_address_that_is_no_url_is_wrong_usage(url: str) -> None:
     with pytest.raises(Failure, match="http:// or https://"):
-        find(None, {"CQM_URL": "localhost:8001"})
+        find(None, {"CQM_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CQM_TOKEN", "schlüssel", "CQM_TOKEN is no API key"),
+        ("CQM_TOKEN", "a\nb", "CQM_TOKEN is no API key"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "the proxy of the environment cannot be used"),
+        ("ALL_PROXY", "proxy://x", "the proxy of the environment cannot be used"),
+    ],
+)
+def test_a_token_or_a_proxy_that_cannot_be_used_is_named(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Failure, match=said) as failed:
+        http_client("http://cqm.example.org")
+    assert failed.value.code == USAGE
 
 
 def test_without_an_instance_the_remedy_names_the_folder(tmp_path: Path) -> None:

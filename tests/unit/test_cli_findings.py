@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli import build
+from deploy.commands.checkup import kafka_security
 from deploy.commands.cluster import Cluster, FoundTopic
+from deploy.commands.terminal import USAGE, Failure
 from shared.topics import FEEDBACK, TOPICS
 
 
@@ -107,3 +109,30 @@ def test_verify_calls_all_well_only_where_the_anchors_hold(
     result = cqm("verify", "--audit")
     assert result.exit_code == (0 if holds else 1)
     assert ("every entry is what was written, and none is missing" in result.stdout) == holds
+
+
+@pytest.mark.parametrize("command", [["topics"], ["topics", "--create"], ["dlt", "list"], ["doctor"]])
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CQM_KAFKA", "a:b:c", "a:b:c is no address of a Kafka"),
+        ("CQM_KAFKA", "127.0.0.1:99999", "127.0.0.1:99999 is no address of a Kafka"),
+        ("CQM_KAFKA", "a:9092,", "a:9092, is no address of a Kafka"),
+        ("CQM_KAFKA_SECURITY_PROTOCOL", "TLS", "CQM_KAFKA_SECURITY_PROTOCOL: Input should be 'PLAINTEXT'"),
+        ("CQM_KAFKA_CA_FILE", "/nowhere/ca.pem", "CQM_KAFKA_CA_FILE cannot be read: No such file"),
+    ],
+)
+def test_an_address_or_a_setting_of_kafka_that_is_none_is_one_sentence(
+    command: list[str], variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CQM_KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("CQM_KAFKA_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv(variable, value)
+    failed = cqm(*command).exception
+    assert isinstance(failed, Failure) and failed.code == USAGE
+    assert failed.message.startswith(said)
+
+
+@pytest.mark.parametrize("kafka", ["kafka", "kafka:9092", "a:9092, b:9092", "[::1]:9092", "10.0.0.7:29092"])
+def test_an_address_of_kafka_is_a_host_with_or_without_a_port(kafka: str) -> None:
+    assert kafka_security(kafka) == {}

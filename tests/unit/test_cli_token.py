@@ -98,6 +98,8 @@ def test_an_expiry_is_a_span_or_a_time(file: Path, text: str, expected: timedelt
         ("--burst", "0"),
         ("--expires", "soon"),
         ("--expires", "9999d"),
+        ("--expires", "0d"),
+        ("--expires", "2020-01-01"),
         ("--source", "a\nb"),
         ("--role", "king"),
         ("--department", "a\nb"),
@@ -108,6 +110,13 @@ def test_what_makes_no_sense_is_wrong_usage_and_makes_no_key(file: Path, argumen
     assert isinstance(result.exception, Failure) and result.exception.code == 2
     assert arguments[0] in result.exception.message
     assert not file.exists()
+
+
+def test_keys_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = token(tmp_path / "file" / "keys.yaml", "new", "shop", "--scope", "imports")
+    assert isinstance(result.exception, Failure) and result.exception.code == 1
+    assert "keys.yaml cannot be written: " in result.exception.message
 
 
 def test_a_role_in_departments_needs_one(file: Path) -> None:

@@ -66,6 +66,23 @@ def test_a_link_may_end_and_name_a_language() -> None:
     assert query["lang"] == ["zh"] and link is not None and link.until > 0
 
 
+@pytest.mark.parametrize("days", ["1e12", "nan", "inf", "0", "-1", "3650.1"])
+@pytest.mark.parametrize("command", ["link", "qr"])
+def test_days_that_no_link_lasts_are_wrong_usage_and_the_limit_is_named(command: str, days: str) -> None:
+    code, said = run(command, "complaint", "--customer", "C-9", "--days", days)
+    assert (code, said) == (USAGE, "--days is a number from 0.001 to 3650")
+
+
+def test_a_code_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    code, said = run("qr", "complaint", "--svg", str(tmp_path))
+    assert (code, said) == (FINDING, f"{tmp_path} cannot be written: Is a directory")
+
+
+def test_a_link_that_is_to_end_has_to_say_something() -> None:
+    code, said = run("link", "complaint", "--days", "7")
+    assert code == USAGE and said.startswith("--days needs --customer")
+
+
 def test_a_link_that_says_nothing_needs_no_signature(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("CQM_SECRET")
     assert run("link", "complaint") == (OK, f"{ADDRESS}/forms/complaint\n")
