@@ -13,6 +13,7 @@ from services.sla.domain.courses import Course
 from services.sla.domain.pauses import WorkingTime, pauses_of, wall_seconds
 from services.sla.domain.promise import Promise, Promised, Promises
 from services.sla.domain.said import breached_event, finished_event
+from services.sla.domain.steps import beside_fired
 from shared.events import Case, Hold, Target, TargetBreached, TargetFinished
 
 Said: TypeAlias = TargetBreached | TargetFinished
@@ -42,21 +43,19 @@ class View:
 def planned(
     view: View, name: Target, target: TargetClock | None, promise: Promise, course: Course
 ) -> TargetClock:
-    """Computed from the original start, never from now; steps that have fired stay as they are."""
+    """Computed from the original start, never from now; what has fired is not armed again."""
     time = view.working_time(promise.calendar, course.start, course.stop)
     times = dict(zip(promise.spans, time.moments_after(promise.spans), strict=True))
     due_at = times[promise.seconds]
     idle = course.stop is not None or _is_quiet(view.case, name)
-    steps = tuple([
+    steps = [
         ClockStep(
             step.step, step.action, step.seconds, step.repetition, step.to,
             None if idle else times[step.seconds], None, idle,
         )
         for step in promise.steps
-    ])  # fmt: skip
-    if target is not None:
-        fired = {step.key: step for step in target.steps if step.fired_at is not None}
-        steps = tuple(({step.key: step for step in steps} | fired).values()) if fired else steps
+    ]  # fmt: skip
+    fired = [step for step in target.steps if step.fired_at is not None] if target is not None else []
     return TargetClock(
         epoch=course.epoch,
         state="paused" if due_at is None else "running",
@@ -64,7 +63,7 @@ def planned(
         calendar=promise.calendar,
         started_at=course.start,
         due_at=due_at,
-        steps=steps,
+        steps=tuple(beside_fired(steps, fired) if fired else steps),
         department=course.department,
     )
 
