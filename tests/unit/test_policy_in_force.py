@@ -1,4 +1,4 @@
-"""A policy that reads well, and that a service cannot go by: the one before stays, and no change is missed."""
+"""A policy that reads well and that a service cannot go by: the one before stays, no change is missed."""
 
 from __future__ import annotations
 
