@@ -29,8 +29,8 @@ def build(settings: SlaSettings | None = None, clock: Clock | None = None) -> Fa
     promises, roster = Promises(policy()), Roster(policy())
 
     async def renew(policy: Policy) -> None:
+        roster.renew(policy)  # first: where it fails, the promises stay those of the same policy
         promises.renew(policy)
-        roster.renew(policy)
 
     async def policies() -> None:
         await policy.keep_fresh(renew)

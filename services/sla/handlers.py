@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from uuid import UUID
 
+import structlog
+
 from services.sla.domain.clock import Clock
 from services.sla.domain.following import follow
 from services.sla.domain.promise import Promises
@@ -16,6 +18,7 @@ from shared.events import CaseChanged
 from shared.handler import Batch, Decision, Emit, Handler, Received, Refusal
 from shared.mongo import Session
 
+log = structlog.get_logger("cqm.sla")
 CaseBatch = Batch[CaseChanged]
 
 
@@ -50,6 +53,9 @@ def _decide(promises: Promises, batch: CaseBatch, clocks: dict[UUID, Clock]) -> 
             if (old.open_dues, old.labels) != (clock.open_dues, clock.labels):
                 changes.relisted.append(clock)
         emits += [Emit(event, case.id.bytes, batch.now, cause) for event in said]
+    for sla, target in promises.not_told_of():
+        why = "after 2199, or after 366 days without working time: cases go on without it"
+        log.warning("step_beyond_the_calendar", sla=sla, target=target, why=why)
     return Decision(changes, emits, refused)
 
 

@@ -27,7 +27,7 @@ class ClockStep(Struct, frozen=True, array_like=True, gc=False):
     """One escalation step. `at` is None while a pause in progress stands before it.
 
     `seconds` is its business time after the start, by which it moves when a pause ends; `to` is whom `notify`
-    tells.
+    tells. `step` is the number in its target that its event is said under.
     """
 
     step: int
@@ -46,7 +46,13 @@ class ClockStep(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def key(self) -> tuple[int, int]:
+        """What it is said under."""
         return self.step, self.repetition
+
+    @property
+    def deed(self) -> tuple[EscalationAction, str, int]:
+        """What it does: by this, and not by its number, it is the same step in another `sla` entry."""
+        return self.action, self.to, self.repetition
 
 
 class TargetClock(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -24,13 +24,13 @@ class Roster:
         self.renew(policy)
 
     def renew(self, policy: Policy) -> None:
-        """Another policy is in force."""
+        """Another policy is in force; as a whole, or the one before when this raises."""
+        self.zone = ZoneInfo(policy.organisation.time_zone)
         self._policy = policy
         self._departments = policy.departments
         self._people = policy.people
         self.quiet_hours = policy.notify.quiet_hours
         self.digest_over = policy.notify.digest_over
-        self.zone = ZoneInfo(policy.organisation.time_zone)
 
     def recipient(self, step: ClockStep, labels: CaseLabels, now: datetime) -> str:
         """A person of the policy, or an address; "" when nobody is there, or when it is work for routing."""

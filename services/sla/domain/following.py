@@ -28,7 +28,7 @@ def follow(
     """The clock as of `case`, and what it owes: verdicts, and breaches that no sweep came to say.
 
     Steps are never fired here, however late: the sweep does that, by the database's clock. Raises
-    NoWorkingTime when the calendar ends before a due.
+    NoWorkingTime when the calendar ends before a due; a step beyond it is left out.
     """
     view = View(case, promises.to(case), promises, now)
     targets: dict[Target, TargetClock] = {}

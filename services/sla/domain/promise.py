@@ -74,6 +74,17 @@ class Promises:
         self._policy = policy
         self._none = Promised(policy.version)
         self._known: dict[tuple[int, str], Promised] = {}
+        self._beyond: dict[tuple[str, Target], bool] = {}
+
+    def goes_beyond(self, sla: str, target: Target) -> None:
+        """A step of this entry lay beyond the calendar of a case, and was left out."""
+        self._beyond.setdefault((sla, target), False)
+
+    def not_told_of(self) -> list[tuple[str, Target]]:
+        """Entries and targets of which that came up; each once for a policy."""
+        found = [place for place, told in self._beyond.items() if not told]
+        self._beyond.update(dict.fromkeys(found, True))
+        return found
 
     def calendar(self, name: str) -> Calendar | None:
         """A calendar of the policy; None when this policy has none of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -13,6 +14,8 @@ from services.sla.domain.courses import Course
 from services.sla.domain.pauses import WorkingTime, pauses_of, wall_seconds
 from services.sla.domain.promise import Promise, Promised, Promises
 from services.sla.domain.said import breached_event, finished_event
+from services.sla.domain.steps import beside_fired
+from shared.calendar import NoWorkingTime
 from shared.events import Case, Hold, Target, TargetBreached, TargetFinished
 
 Said: TypeAlias = TargetBreached | TargetFinished
@@ -42,21 +45,23 @@ class View:
 def planned(
     view: View, name: Target, target: TargetClock | None, promise: Promise, course: Course
 ) -> TargetClock:
-    """Computed from the original start, never from now; steps that have fired stay as they are."""
+    """Computed from the original start, never from now; what has fired is not armed again.
+
+    A step beyond the calendar is left out; raises NoWorkingTime where the due is.
+    """
     time = view.working_time(promise.calendar, course.start, course.stop)
-    times = dict(zip(promise.spans, time.moments_after(promise.spans), strict=True))
+    times = _moments(view, name, time, promise)
     due_at = times[promise.seconds]
     idle = course.stop is not None or _is_quiet(view.case, name)
-    steps = tuple([
+    steps = [
         ClockStep(
             step.step, step.action, step.seconds, step.repetition, step.to,
             None if idle else times[step.seconds], None, idle,
         )
         for step in promise.steps
-    ])  # fmt: skip
-    if target is not None:
-        fired = {step.key: step for step in target.steps if step.fired_at is not None}
-        steps = tuple(({step.key: step for step in steps} | fired).values()) if fired else steps
+        if step.seconds in times
+    ]  # fmt: skip
+    fired = [step for step in target.steps if step.fired_at is not None] if target is not None else []
     return TargetClock(
         epoch=course.epoch,
         state="paused" if due_at is None else "running",
@@ -64,23 +69,44 @@ def planned(
         calendar=promise.calendar,
         started_at=course.start,
         due_at=due_at,
-        steps=steps,
+        steps=tuple(beside_fired(steps, fired) if fired else steps),
         department=course.department,
     )
 
 
+def _moments(view: View, name: Target, time: WorkingTime, promise: Promise) -> dict[int, datetime | None]:
+    """By business seconds: that of the due, and those of the steps within the calendar."""
+    try:
+        return dict(zip(promise.spans, time.moments_after(promise.spans), strict=True))
+    except NoWorkingTime:
+        times = {promise.seconds: time.moment_after(promise.seconds)}
+    for seconds in promise.spans[1:]:
+        with suppress(NoWorkingTime):
+            times[seconds] = time.moment_after(seconds)
+    view.promises.goes_beyond(view.promised.sla, name)
+    return times
+
+
 def moved(view: View, name: Target, target: TargetClock, course: Course) -> TargetClock:
-    """A breached target: its promise and due stand, its remaining steps wait while the case does."""
+    """A breached target: its promise and due stand, its remaining steps wait while the case does.
+
+    A step beyond the calendar is cancelled: the promise that it is from may be of no policy any more.
+    """
     if view.promises.calendar(target.calendar) is None or not view.promised.targets:
         return target
     time = view.working_time(target.calendar, target.started_at, course.stop)
     idle = course.stop is not None or _is_quiet(view.case, name)
-    steps = [
-        step
-        if step.fired_at is not None
-        else replace(step, at=None if idle else time.moment_after(step.seconds), cancelled=idle)
-        for step in target.steps
-    ]
+    steps = []
+    for step in target.steps:
+        if step.fired_at is None:
+            step = replace(step, at=None, cancelled=idle)
+            if not idle:
+                try:
+                    step = replace(step, at=time.moment_after(step.seconds))
+                except NoWorkingTime:
+                    step = replace(step, cancelled=True)
+                    view.promises.goes_beyond(view.promised.sla, name)
+        steps.append(step)
     return replace(target, state="breached", steps=tuple(steps))
 
 
