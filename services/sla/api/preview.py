@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.sla.api.dry_run import DryRun, dry_view
-from services.sla.api.reading import Moment
+from services.sla.api.reading import Moment, Text
 from services.sla.domain.following import follow
 from services.sla.domain.promise import Promises
 from shared.bodies import limited
@@ -41,6 +41,11 @@ _MINUTES = 20 * 366 * 24 * 60
 _YEAR = timedelta(days=367)
 """Without working time, more idle days than a calendar may have."""
 _NO_ID = UUID(int=0)
+
+
+LONGEST_CATEGORY = 6 * 64 + 5
+"""Six names by dots, as a policy may call one (shared/policy/models.py)."""
+Line = Annotated[str, Field(max_length=200)]
 
 
 class _Part(BaseModel):
@@ -84,33 +89,36 @@ class Preview(_Part):
 
 
 class SomeCustomer(_Part):
-    id: str = ""
-    tier: str = ""
-    region: str = ""
+    id: Line = ""
+    tier: Line = ""
+    region: Line = ""
 
 
 class SomeProduct(_Part):
-    sku: str = ""
-    model: str = ""
-    batch: str = ""
+    sku: Line = ""
+    model: Line = ""
+    batch: Line = ""
 
 
 class SomeCase(_Part):
-    """A case that need not exist: what `sla.when` may ask about, and when it was opened."""
+    """A case that need not exist: what `sla.when` may ask about, and when it was opened.
+
+    Texts are as long as intake lets them be: what conditions say about one is remembered with it.
+    """
 
     priority: Priority
-    department: Annotated[str, Field(min_length=1, max_length=200)]
+    department: Text
     opened_at: Moment
-    category: str = ""
+    category: Annotated[str, Field(max_length=LONGEST_CATEGORY)] = ""
     kind: Kind = "complaint"
     channel: Channel = "api"
     language: Language = "other"
     severity: Severity = "medium"
     urgency: Urgency = "medium"
-    source: str = ""
-    owner: str = ""
-    supplier_id: str = ""
-    subject: str = ""
+    source: Line = ""
+    owner: Line = ""
+    supplier_id: Line = ""
+    subject: Annotated[str, Field(max_length=500)] = ""
     customer: SomeCustomer = SomeCustomer()
     product: SomeProduct = SomeProduct()
 
