@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 
-from services.sla.domain.notice import Waiting, notices, quiet_until, waiting
+from services.sla.domain.notice import KEPT, Waiting, notices, quiet_until, waiting
+from services.sla.store import NoticeStore
 from shared.events import EscalationRaised
 from shared.policy import QuietHours
 from tests.support.sla import SHANGHAI, Watched, at, case
@@ -92,3 +95,33 @@ def test_what_waited_over_the_night_is_one_digest_and_a_single_step_is_none() ->
     assert [(one.digest, one.count) for one in told] == [(True, 3)]
     told, _ = notices(waiting(raised(1), NIGHT, SHANGHAI, night), {}, 50, at("tue 08:00").astimezone(UTC))
     assert [(one.digest, one.count) for one in told] == [(False, 1)]
+
+
+def test_a_digest_counts_all_its_steps_and_keeps_the_ids_of_the_first() -> None:
+    """With all of them it outgrew what a document may hold, and nobody was told anything any more."""
+    (one,) = waits(2_000)
+    held = [replace(one, id=UUID(int=number), held=True) for number in range(300)]
+    (notice,), postponed = notices(held, {}, 50, NOW)
+    assert (notice.digest, notice.count, postponed) == (True, 600_000, [])
+    assert notice.escalations == one.escalations[:KEPT]
+
+
+async def test_a_list_asks_for_no_more_ids_than_it_shows() -> None:
+    asked: list[object] = []
+
+    class Found:
+        def find(self, query: object, projection: object = None) -> Found:
+            asked.append(projection)
+            return self
+
+        def sort(self, *_: object) -> Found:
+            return self
+
+        limit = sort
+
+        async def to_list(self, _: None) -> list[object]:
+            return []
+
+    database: Any = SimpleNamespace(waiting=None, notices=Found())
+    assert await NoticeStore(database).find("wu", None, None, 201, 200) == []
+    assert asked == [{"escalations": {"$slice": 200}}]

@@ -77,7 +77,7 @@ class NoticePage(BaseModel):
 
 def notice_view(notice: Notice) -> NoticeView:
     same = {name: getattr(notice, name) for name in ("id", "recipient", "at", "digest", "count")}
-    return NoticeView(**same, escalations=list(notice.escalations[:STEPS_SHOWN]))
+    return NoticeView(**same, escalations=list(notice.escalations))
 
 
 def late_case(clock: Clock, wanted: Target | None, until: datetime, now: datetime) -> LateCase | None:

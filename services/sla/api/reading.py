@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from services.sla.api.dry_run import DryRun, dry_view
 from services.sla.api.lists import (
+    STEPS_SHOWN,
     EscalationPage,
     EscalationView,
     LatePage,
@@ -171,7 +172,7 @@ def reading_routes(store: ClockStore, promises: Promises, now: Now, guard: type[
         """What people were told, the latest first: one step each, or a digest of many."""
         departments = narrowed(request.state.principal, None)
         after = query.after[1] if query.after else None
-        found = await store.notices.find(query.recipient, departments, after, query.limit + 1)
+        found = await store.notices.find(query.recipient, departments, after, query.limit + 1, STEPS_SHOWN)
         items = [notice_view(notice) for notice in found[: query.limit]]
         following = _cursor(items[-1].at, items[-1].id) if len(found) > query.limit else None
         return NoticePage(items=items, next=following)

@@ -22,6 +22,9 @@ from shared.policy import QuietHours
 WINDOW = timedelta(minutes=1)
 """`notify.digest_over` counts the notices of one recipient in it."""
 
+KEPT = 1_000
+"""Ids that a notice keeps, of as many as it counts: half a million of them would not fit into a document."""
+
 
 class Waiting(Struct, frozen=True):
     """Steps of one transaction that one recipient is to be told of, not before `tell_at`."""
@@ -35,7 +38,10 @@ class Waiting(Struct, frozen=True):
 
 
 class Notice(Struct, frozen=True):
-    """What a recipient is told at once: one step, or a digest of many; ids are those of EscalationRaised."""
+    """What a recipient is told at once: one step, or a digest of many.
+
+    `escalations` are the ids of EscalationRaised, the first KEPT of `count`.
+    """
 
     id: UUID = field(name="_id")
     recipient: str
@@ -119,5 +125,5 @@ def _notice(recipient: str, ones: Sequence[Waiting], steps: Sequence[UUID], now:
         len(steps) > 1,
         len(steps),
         tuple(sorted({name for one in ones for name in one.departments})),
-        tuple(steps),
+        tuple(steps[:KEPT]),
     )

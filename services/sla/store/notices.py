@@ -82,14 +82,26 @@ class NoticeStore:
         await self.add(postponed, session)
 
     async def find(
-        self, recipient: str | None, departments: Sequence[str] | None, after: UUID | None, limit: int
+        self,
+        recipient: str | None,
+        departments: Sequence[str] | None,
+        after: UUID | None,
+        limit: int,
+        steps: int,
     ) -> list[Notice]:
-        """The latest first; of `departments` alone (None: any), `after` the last one of the page before."""
+        """The latest first; of `departments` alone (None: any), `after` the last one of the page before.
+
+        Of each come its first `steps` ids.
+        """
         query: Document = {} if recipient is None else {"recipient": recipient}
         if departments is not None:
             query["departments"] = {"$not": {"$elemMatch": {"$nin": list(departments)}}}
         if after is not None:
             query["_id"] = {"$lt": after}
         with driver_errors():
-            found = self._notices.find(query).sort("_id", DESCENDING).limit(limit)
+            found = (
+                self._notices.find(query, {"escalations": {"$slice": steps}})
+                .sort("_id", DESCENDING)
+                .limit(limit)
+            )
             return [msgspec.convert(document, Notice) for document in await found.to_list(None)]
