@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -174,6 +175,59 @@ def test_rows_are_the_same_however_the_text_arrives_and_wherever_reading_goes_on
         (line.number, list(line.cells)) for line in rows[at:]
     ]
     assert [line.number for line in rows] == list(range(2, len(rows) + 2))
+
+
+class Counted:
+    """Lines for a reader, and how many characters of them it has taken."""
+
+    read = 0
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def __iter__(self) -> Counted:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        Counted.read += len(line)
+        return line
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
+    reader = csv.reader
+    monkeypatch.setattr(Counted, "read", 0)
+    monkeypatch.setattr(csv, "reader", lambda lines, **how: reader(Counted(lines), **how))
+    monkeypatch.setattr(csv_table, "MAX_ROW", 1000)
+    monkeypatch.setattr(csv_table, "_HELD_BYTES", 4000)
+    monkeypatch.setattr(csv_table, "MAX_IN_VAIN", 20_000)
+    return Counted
+
+
+def test_a_file_of_quotes_that_open_in_each_line_is_not_read_again_from_each(counted: type[Counted]) -> None:
+    """Read from outside a quote each line opens one, from inside it closes one and opens the next."""
+    content = b"id,words\n" + b'x","y\n' * 2000
+    with pytest.raises(Unreadable, match=r"too many quotes that are opened and not closed: .* at row"):
+        rows_of(content, Options(delimiter=",", quote='"'))
+    assert counted.read <= 20_000 + 2 * len(content)
+
+
+def test_no_more_is_read_of_a_row_than_a_row_may_have(counted: type[Counted]) -> None:
+    content = b'id,words\n1,"never closed\n' + b"2,late\n" * 1000
+    rows = rows_of(content, Options(delimiter=",", quote='"'))
+    assert (rows[0].cells, rows[0].fault) == (['1,"never closed'], csv_table._TOO_LONG)
+    assert [line.fault for line in rows[1:]] == [""] * 1000
+    assert counted.read <= len(content) + 1000 + 100
+
+
+def test_stray_quotes_cost_no_more_than_the_file_again(counted: type[Counted]) -> None:
+    """Each is read up to the next one, so a long file may have any number of them."""
+    content = b"id,words\n" + (b'1,"stray\n' + b"2,late\n" * 100) * 100
+    rows = rows_of(content, Options(delimiter=",", quote='"'))
+    assert sum(not line.fault for line in rows) == 100 * 100
+    assert sum(bool(line.fault) for line in rows) == 100
+    assert counted.read <= 2 * len(content) + 1000
 
 
 def archive(**parts: bytes) -> io.BytesIO:
