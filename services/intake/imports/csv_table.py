@@ -125,7 +125,9 @@ class CsvTable:
                 cells = next(reader)
             except (StopIteration, csv.Error) as error:
                 cut_off = "unexpected end" in str(error) and not self._held.last
-                if not lines.over and (isinstance(error, StopIteration) or cut_off and self._may_go_on(start)):
+                if not lines.over and (
+                    isinstance(error, StopIteration) or (cut_off and self._may_go_on(start))
+                ):
                     return
                 yield self._refuse_line(start, _TOO_LONG if lines.over or cut_off else _reason(error))
                 self._count_vain(lines.end - self._end)
