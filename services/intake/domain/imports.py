@@ -109,7 +109,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `content`: hash of file and mapping, by which the same import is known again. `label` stands for who sent
     it in metrics. `share`: of the file that has been read, 0 to 1. `worked`: seconds that were worked on it.
-    `waiting`: why nothing moves just now.
+    `waiting`: why nothing moves just now. `claims`: how often it was claimed since it moved last, each time
+    by somebody else.
     """
 
     id: UUID
@@ -134,6 +135,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     worked: float = 0.0
     reason: str = ""
     waiting: str = ""
+    claims: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
