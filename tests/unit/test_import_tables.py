@@ -391,6 +391,66 @@ def test_a_row_of_empty_cells_without_end_is_an_error_and_no_memory(monkeypatch:
         rows_of_sheet(sheet_of("<row>", "<c/>" * 1001, "</row>"))
 
 
+def test_a_row_of_long_cells_without_end_is_an_error_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_rows, "MAX_UNENDED_BYTES", 400_000, raising=False)
+    long = [row(str(n), (f"A{n}", "x" * 50_000)) for n in range(2, 22)]
+    assert len(rows_of_sheet(sheet_of(*long))) == 20
+    with pytest.raises(Unreadable, match="more than 400,000 bytes of XML"):
+        rows_of_sheet(sheet_of("<row>", *[cell("", "x" * 50_000)] * 20, "</row>"))
+
+
+def relations_of(part: str) -> str:
+    folder, _, name = part.rpartition("/")
+    return f"{folder}/_rels/{name}.rels"
+
+
+def moved(file: io.BytesIO, old: str, new: str) -> io.BytesIO:
+    """The workbook with one part under another name, which the manifest and the relations know."""
+    made = io.BytesIO()
+    its_own = {relations_of(old): relations_of(new)}
+    with zipfile.ZipFile(file) as parts, zipfile.ZipFile(made, "w") as changed:
+        for name in parts.namelist():
+            content = parts.read(name)
+            if name.endswith((".rels", "Types].xml")):
+                content = content.replace(old.encode(), new.encode())
+            changed.writestr(its_own.get(name) or name.replace(old, new), content)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("xl/workbook.xml", "xl/worksheets/book.xml"),
+        ("xl/workbook.xml", "xl/mysharedStrings.xml"),
+    ],
+)
+def test_a_part_that_is_read_whole_has_no_name_of_a_part_that_may_be_larger(old: str, new: str) -> None:
+    file = sheet(lambda content: content)
+    assert len(rows_of_sheet(file)) == 1
+    with pytest.raises(Unreadable, match="under the name of another"):
+        rows_of_sheet(moved(file, old, new))
+
+
+@pytest.mark.parametrize("place", ["xl/worksheets/strings.xml", "xl/sharedStrings.xml"])
+def test_shared_strings_do_not_stand_among_the_sheets(place: str) -> None:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    override = f'<Override PartName="/{place}" ContentType="{kind}"/></Types>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(sheet(lambda content: content)) as parts, zipfile.ZipFile(made, "w") as changed:
+        for name in parts.namelist():
+            content = parts.read(name)
+            if name == "[Content_Types].xml":
+                content = content.replace(b"</Types>", override.encode())
+            changed.writestr(name, content)
+        changed.writestr(place, f'<sst xmlns="{main}"><si><t>shared</t></si></sst>')
+    if place.startswith("xl/worksheets/"):
+        with pytest.raises(Unreadable, match="under the name of another"):
+            rows_of_sheet(made)
+    else:
+        assert len(rows_of_sheet(made)) == 1
+
+
 def test_parts_of_a_workbook_have_a_limit_of_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook, "MAX_TAGS", 100)
     monkeypatch.setattr(workbook, "MAX_STRING_TAGS", 200)
