@@ -91,7 +91,8 @@ def test_a_given_encoding_is_held_to() -> None:
 
 @pytest.mark.parametrize(
     ("given", "wrong"),
-    [(("latin-1", "", ""), "encoding"), (("utf-7", "", ""), "encoding"), (("", "::", ""), "delimiter"),
+    [(("latin-1", "", ""), "encoding"), (("utf-7", "", ""), "encoding"),
+     (("\0", "", ""), "encoding"), (("", "::", ""), "delimiter"),
      (("", "\n", ""), "delimiter"), (("", ";", ";"), "quote"), (("", "", "''"), "quote")],
 )  # fmt: skip
 def test_an_option_that_cannot_be_is_named(given: tuple[str, str, str], wrong: str) -> None:

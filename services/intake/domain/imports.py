@@ -67,7 +67,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 def _codec(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name if encoding else ""
-    except LookupError:
+    except (LookupError, ValueError):  # no codec, or no name of one: it has a NUL in it
         name = "unknown"
     name = _ALSO_CALLED.get(name, name)
     if name and name not in ENCODINGS:
