@@ -78,7 +78,8 @@ class Counter:
         upload = Upload(request, self.door.body_seconds, self._limit, name)
         async with self._imports.arriving(_counted(upload, visit), upload.name, options) as arrived:
             arrived.name = upload.name
-            yaml, mapping = _one_mapping(content, upload.mapping, named)
+            # YAML is read slowly: others are served meanwhile
+            yaml, mapping = await asyncio.to_thread(_one_mapping, content, upload.mapping, named)
             layout, start = await self._layout(arrived, mapping, options)
             job = _job(request, arrived, named, yaml, mapping, options, layout, start)
             if dry_run:
