@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +16,13 @@ import httpx
 import pytest
 from openpyxl import Workbook
 
+from services.intake.api import import_upload
 from services.intake.app import build
+from services.intake.imports import csv_table
 from services.intake.imports.worker import Worker
 from services.intake.settings import IntakeSettings
 from shared import ids
+from shared.mapping import Mapping, mapping_of
 from tests.support.apps import Running, running_app
 from tests.support.imports import (
     MAPPING,
@@ -232,6 +236,7 @@ REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
         "not UTF-8",
     ),
     ("an unknown encoding", many(1), {"encoding": "latin-1"}, "?encoding", "must be one of utf-8"),
+    ("an encoding that no name can be", many(1), {"encoding": "\0"}, "?encoding", "must be one of utf-8"),
     ("a long delimiter", many(1), {"delimiter": "::"}, "?delimiter", "must be one character"),
     (
         "a quote that is the delimiter",
@@ -265,6 +270,40 @@ async def test_a_mapping_that_does_not_fit_is_told_by_its_lines(intake: Running)
     assert answer.status_code == 422
     told = [error["message"] for error in answer.json()["errors"]]
     assert any("own.yaml:2:" in line and "did you mean text" in line for line in told)
+
+
+async def test_a_mapping_is_read_aside_and_is_no_longer_than_can_be_read_soon(
+    intake: Running, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of a megabyte of YAML took eleven seconds, in which nobody else was answered."""
+    threads: list[int] = []
+
+    def read(content: bytes, file: str) -> Mapping:
+        threads.append(threading.get_ident())
+        return mapping_of(content, file)
+
+    monkeypatch.setattr(import_upload, "mapping_of", read)
+    own = MAPPING.format(source=shop)
+    assert (await posted(intake.http, many(1), own, dry_run=True)).status_code == 200
+    assert len(threads) == 1 and threading.get_ident() not in threads
+    answer = await posted(intake.http, many(1), own + "#" * (32 * 1024), dry_run=True)
+    assert (answer.status_code, answer.json()["errors"]) == (
+        413, [{"pointer": "/mapping", "message": "is too large", "limit": 32 * 1024}]
+    )  # fmt: skip
+    assert len(threads) == 1
+
+
+async def test_a_file_that_stops_being_a_table_is_refused_in_a_dry_run(
+    intake: Running, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_table, "MAX_IN_VAIN", 1000)
+    content = b"id,words,at\n" + b'x","y\n' * 1000
+    answer = await posted(
+        intake.http, content, MAPPING.format(source=shop), dry_run=True, delimiter=",", quote='"'
+    )
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], "opened and not closed" in error["message"]) == ("/file", True)
 
 
 async def test_a_header_alone_is_an_import_of_nothing(intake: Running, shop: str) -> None:

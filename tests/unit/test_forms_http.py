@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import pytest
+import segno
 
 from services.intake.api.form_entry import MAX_BODY, MAX_FIELDS
 from services.intake.api.form_words import LANGUAGES, choose_language
@@ -139,10 +141,39 @@ async def test_a_broken_form_is_503_and_the_others_work(clock: FixedClock, tmp_p
 async def test_the_qr_code_is_a_picture_of_the_public_address(clock: FixedClock) -> None:
     async with desk(clock, public_url="https://cqm.example.org/feedback/") as shop:
         answer = await shop.http.get("/forms/complaint/qr.svg?lang=zh")
-        long = await shop.http.get("/forms/complaint/qr.svg", params={"link": "x" * 4000})
+        customer = "".join(sha256(bytes([n])).hexdigest() for n in range(60))
+        link = shop.signer.sign(Link("complaint", customer))
+        long = await shop.http.get("/forms/complaint/qr.svg", params={"link": link})
     assert answer.headers["content-type"] == "image/svg+xml"
     assert ElementTree.fromstring(answer.text)[0].text == "投诉与反馈"
     assert long.status_code == 422
+
+
+async def test_a_qr_code_holds_only_what_is_ours_and_is_drawn_once(
+    clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for one, and that of two thousand characters takes a quarter of a second."""
+    drawn: list[str] = []
+    make = segno.make
+
+    def noted(address: str, **how: Any) -> Any:
+        drawn.append(address)
+        return make(address, **how)
+
+    monkeypatch.setattr(segno, "make", noted)
+    public, other = "https://drawn.example.org", Signer("another secret, long enough")
+    async with desk(clock, public_url=public) as shop:
+        over = shop.signer.sign(Link("complaint", "C-9", until=1))
+        elsewhere = shop.signer.sign(Link("satisfaction", "C-9"))
+        asked: list[dict[str, str]] = [
+            {}, {"lang": "x" * 2000}, {"link": "x" * 2000}, {"link": elsewhere},
+            {"link": other.sign(Link("complaint", "C-9"))}, {"lang": "en", "link": over, "more": "x"},
+        ]  # fmt: skip
+        for query in asked:
+            answer = await shop.http.get("/forms/complaint/qr.svg", params=query)
+            assert answer.status_code == 200
+    form = f"{public}/forms/complaint"
+    assert drawn == [form, f"{form}?lang=en&link={over}"]
 
 
 async def test_the_embed_script_may_be_loaded_by_other_sites(shop: Desk) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -90,7 +91,8 @@ def test_a_given_encoding_is_held_to() -> None:
 
 @pytest.mark.parametrize(
     ("given", "wrong"),
-    [(("latin-1", "", ""), "encoding"), (("utf-7", "", ""), "encoding"), (("", "::", ""), "delimiter"),
+    [(("latin-1", "", ""), "encoding"), (("utf-7", "", ""), "encoding"),
+     (("\0", "", ""), "encoding"), (("", "::", ""), "delimiter"),
      (("", "\n", ""), "delimiter"), (("", ";", ";"), "quote"), (("", "", "''"), "quote")],
 )  # fmt: skip
 def test_an_option_that_cannot_be_is_named(given: tuple[str, str, str], wrong: str) -> None:
@@ -174,6 +176,59 @@ def test_rows_are_the_same_however_the_text_arrives_and_wherever_reading_goes_on
         (line.number, list(line.cells)) for line in rows[at:]
     ]
     assert [line.number for line in rows] == list(range(2, len(rows) + 2))
+
+
+class Counted:
+    """Lines for a reader, and how many characters of them it has taken."""
+
+    read = 0
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def __iter__(self) -> Counted:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        Counted.read += len(line)
+        return line
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
+    reader = csv.reader
+    monkeypatch.setattr(Counted, "read", 0)
+    monkeypatch.setattr(csv, "reader", lambda lines, **how: reader(Counted(lines), **how))
+    monkeypatch.setattr(csv_table, "MAX_ROW", 1000)
+    monkeypatch.setattr(csv_table, "_HELD_BYTES", 4000)
+    monkeypatch.setattr(csv_table, "MAX_IN_VAIN", 20_000)
+    return Counted
+
+
+def test_a_file_of_quotes_that_open_in_each_line_is_not_read_again_from_each(counted: type[Counted]) -> None:
+    """Read from outside a quote each line opens one, from inside it closes one and opens the next."""
+    content = b"id,words\n" + b'x","y\n' * 2000
+    with pytest.raises(Unreadable, match=r"too many quotes that are opened and not closed: .* at row"):
+        rows_of(content, Options(delimiter=",", quote='"'))
+    assert counted.read <= 20_000 + 2 * len(content)
+
+
+def test_no_more_is_read_of_a_row_than_a_row_may_have(counted: type[Counted]) -> None:
+    content = b'id,words\n1,"never closed\n' + b"2,late\n" * 1000
+    rows = rows_of(content, Options(delimiter=",", quote='"'))
+    assert (rows[0].cells, rows[0].fault) == (['1,"never closed'], csv_table._TOO_LONG)
+    assert [line.fault for line in rows[1:]] == [""] * 1000
+    assert counted.read <= len(content) + 1000 + 100
+
+
+def test_stray_quotes_cost_no_more_than_the_file_again(counted: type[Counted]) -> None:
+    """Each is read up to the next one, so a long file may have any number of them."""
+    content = b"id,words\n" + (b'1,"stray\n' + b"2,late\n" * 100) * 100
+    rows = rows_of(content, Options(delimiter=",", quote='"'))
+    assert sum(not line.fault for line in rows) == 100 * 100
+    assert sum(bool(line.fault) for line in rows) == 100
+    assert counted.read <= 2 * len(content) + 1000
 
 
 def archive(**parts: bytes) -> io.BytesIO:
@@ -335,6 +390,66 @@ def test_a_row_of_empty_cells_without_end_is_an_error_and_no_memory(monkeypatch:
     assert len(rows_of_sheet(sheet_of(*many))) == 498
     with pytest.raises(Unreadable, match="more than 1,000 elements of XML"):
         rows_of_sheet(sheet_of("<row>", "<c/>" * 1001, "</row>"))
+
+
+def test_a_row_of_long_cells_without_end_is_an_error_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_rows, "MAX_UNENDED_BYTES", 400_000, raising=False)
+    long = [row(str(n), (f"A{n}", "x" * 50_000)) for n in range(2, 22)]
+    assert len(rows_of_sheet(sheet_of(*long))) == 20
+    with pytest.raises(Unreadable, match="more than 400,000 bytes of XML"):
+        rows_of_sheet(sheet_of("<row>", *[cell("", "x" * 50_000)] * 20, "</row>"))
+
+
+def relations_of(part: str) -> str:
+    folder, _, name = part.rpartition("/")
+    return f"{folder}/_rels/{name}.rels"
+
+
+def moved(file: io.BytesIO, old: str, new: str) -> io.BytesIO:
+    """The workbook with one part under another name, which the manifest and the relations know."""
+    made = io.BytesIO()
+    its_own = {relations_of(old): relations_of(new)}
+    with zipfile.ZipFile(file) as parts, zipfile.ZipFile(made, "w") as changed:
+        for name in parts.namelist():
+            content = parts.read(name)
+            if name.endswith((".rels", "Types].xml")):
+                content = content.replace(old.encode(), new.encode())
+            changed.writestr(its_own.get(name) or name.replace(old, new), content)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("xl/workbook.xml", "xl/worksheets/book.xml"),
+        ("xl/workbook.xml", "xl/mysharedStrings.xml"),
+    ],
+)
+def test_a_part_that_is_read_whole_has_no_name_of_a_part_that_may_be_larger(old: str, new: str) -> None:
+    file = sheet(lambda content: content)
+    assert len(rows_of_sheet(file)) == 1
+    with pytest.raises(Unreadable, match="under the name of another"):
+        rows_of_sheet(moved(file, old, new))
+
+
+@pytest.mark.parametrize("place", ["xl/worksheets/strings.xml", "xl/sharedStrings.xml"])
+def test_shared_strings_do_not_stand_among_the_sheets(place: str) -> None:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    override = f'<Override PartName="/{place}" ContentType="{kind}"/></Types>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(sheet(lambda content: content)) as parts, zipfile.ZipFile(made, "w") as changed:
+        for name in parts.namelist():
+            content = parts.read(name)
+            if name == "[Content_Types].xml":
+                content = content.replace(b"</Types>", override.encode())
+            changed.writestr(name, content)
+        changed.writestr(place, f'<sst xmlns="{main}"><si><t>shared</t></si></sst>')
+    if place.startswith("xl/worksheets/"):
+        with pytest.raises(Unreadable, match="under the name of another"):
+            rows_of_sheet(made)
+    else:
+        assert len(rows_of_sheet(made)) == 1
 
 
 def test_parts_of_a_workbook_have_a_limit_of_tags(monkeypatch: pytest.MonkeyPatch) -> None:

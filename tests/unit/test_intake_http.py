@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from services.intake.api import Outlet
+from services.intake.api import Outlet, splitting
 from services.intake.api.batch import MAX_BODY
 from services.intake.api.routes import MAX_BATCH_BODY
 from services.intake.api.splitting import MAX_ITEMS
+from services.intake.domain import inputs
 from services.intake.domain.idempotency import key_of
 from shared.codec import Outgoing
 from shared.errors import Unavailable
@@ -328,6 +330,35 @@ async def test_an_item_that_only_other_readers_would_take_harms_no_neighbour_in_
 async def test_too_many_items_are_413_even_where_one_is_no_json(shelf: Shelf) -> None:
     body = "[NaN" + ",1" * MAX_ITEMS + "]"
     assert (await post(shelf, "/v1/feedback/batch", body, JSON)).status_code == 413
+
+
+@pytest.mark.parametrize("nothing", [b"[],", b"{},", b"1,"])
+async def test_a_nearly_json_array_of_more_than_a_batch_can_hold_is_refused_unread(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, nothing: bytes
+) -> None:
+    """Sixteen megabytes of empty lists became half a gigabyte of them, in six seconds of everybody's."""
+    read: list[int] = []
+
+    class Reader(json.JSONDecoder):
+        def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+            read.append(idx)
+            return super().raw_decode(s, idx)
+
+    monkeypatch.setattr(splitting, "_lenient", Reader(parse_constant=str))
+    monkeypatch.setattr(splitting, "MAX_COMMAS", 1000, raising=False)
+    monkeypatch.setattr(splitting, "MAX_BRACKETS", 1000, raising=False)
+    one = json.dumps(ONE).encode()
+    few = await post(shelf, "/v1/feedback/batch", b"[NaN,[" + nothing * 900 + b"1]," + one + b"]", JSON)
+    assert (few.status_code, few.json()["accepted"], len(read)) == (207, 1, 3)
+    many = await post(shelf, "/v1/feedback/batch", b"[NaN,[" + nothing * 1000 + b"1]," + one + b"]", JSON)
+    assert (many.status_code, many.json()["errors"][0]["message"], len(read)) == (400, "is not JSON", 3)
+
+
+def test_the_largest_batch_of_the_largest_signals_stays_below_what_a_nearly_json_array_may_have() -> None:
+    parts = [struct for struct in vars(inputs).values() if isinstance(struct, type(msgspec.Struct))]
+    members = sum(len(msgspec.structs.fields(part)) for part in parts if part is not inputs.ActivityInput)
+    assert MAX_ITEMS * (members + 50) < splitting.MAX_COMMAS  # 50 attributes
+    assert MAX_ITEMS * (len(parts) + 1) < splitting.MAX_BRACKETS
 
 
 async def test_the_largest_feedback_fits_into_a_record(shelf: Shelf) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,7 +14,9 @@ from fastapi.responses import HTMLResponse
 
 from services.intake.api.form_entry import URLENCODED
 from services.intake.api.form_pages import ASSETS
+from services.intake.api.form_words import LANGUAGES
 from services.intake.api.forms import Forms, language
+from shared.forms import Link
 from shared.problem import Problem
 
 _ANYWHERE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
@@ -53,7 +57,7 @@ def form_routes(forms: Forms) -> APIRouter:
     @router.get("/forms/{form}/qr.svg", openapi_extra=_query("lang", "link") | _says("image/svg+xml"))
     async def get_form_qr(request: Request, form: str) -> Response:
         """A QR code that opens the form."""
-        return _qr(forms, request, form)
+        return await _qr(forms, request, form)
 
     @router.get("/forms/{form}/embed.js", openapi_extra=_says("text/javascript"))
     async def get_form_embed(form: str) -> Response:
@@ -65,21 +69,33 @@ def form_routes(forms: Forms) -> APIRouter:
     return router
 
 
-def _qr(forms: Forms, request: Request, name: str) -> Response:
-    """Of the form's address, with the signed link as it was given: whoever opens it is told if it is over."""
-    form = forms.known(name)
-    query = {key: request.query_params[key] for key in ("lang", "link") if key in request.query_params}
+async def _qr(forms: Forms, request: Request, name: str) -> Response:
+    """Of the form's address, with the signed link as it was given: whoever opens it is told if it is over.
+
+    What is in no page of ours is left out: anybody may ask, and a code of a long address takes a while.
+    """
+    form, asked = forms.known(name), request.query_params
+    query = {"lang": asked["lang"]} if asked.get("lang") in LANGUAGES else {}
+    link = forms.signer.read(asked.get("link", ""), Link)
+    if link is not None and link.form == name:
+        query["link"] = asked["link"]
     base = (forms.public_url or str(request.base_url)).rstrip("/")
     address = f"{base}/forms/{quote(name)}" + (f"?{urlencode(query)}" if query else "")
-    drawing = io.BytesIO()
     try:
-        code = segno.make(address, error="m", micro=False)
+        drawing = await asyncio.to_thread(_drawn, address, form.spec.title.in_language(language(request)))
     except segno.DataOverflowError:
         raise Problem(422, "The link is too long for a QR code.") from None
-    title = form.spec.title.in_language(language(request))
-    code.save(drawing, kind="svg", scale=8, light="#fff", title=title)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'", **_ANYWHERE}
-    return Response(drawing.getvalue(), headers=headers, media_type="image/svg+xml")
+    return Response(drawing, headers=headers, media_type="image/svg+xml")
+
+
+@lru_cache(maxsize=128)
+def _drawn(address: str, title: str) -> bytes:
+    """Raises DataOverflowError."""
+    drawing = io.BytesIO()
+    code = segno.make(address, error="m", micro=False)
+    code.save(drawing, kind="svg", scale=8, light="#fff", title=title)
+    return drawing.getvalue()
 
 
 def _query(*names: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -78,11 +78,12 @@ class Counter:
         upload = Upload(request, self.door.body_seconds, self._limit, name)
         async with self._imports.arriving(_counted(upload, visit), upload.name, options) as arrived:
             arrived.name = upload.name
-            yaml, mapping = _one_mapping(content, upload.mapping, named)
+            # YAML is read slowly: others are served meanwhile
+            yaml, mapping = await asyncio.to_thread(_one_mapping, content, upload.mapping, named)
             layout, start = await self._layout(arrived, mapping, options)
             job = _job(request, arrived, named, yaml, mapping, options, layout, start)
             if dry_run:
-                return answer(await self._imports.dry_run(job, mapping))
+                return answer(await self._preview(job, mapping))
             await self._room(request)
             job = await self._imports.queue(arrived, job)
         return answer(shown(job), 202, {"Location": f"/v1/imports/{job.id}"})
@@ -107,7 +108,17 @@ class Counter:
         try:
             return await self._imports.layout(arrived, mapping, options)
         except (Unreadable, MappingError) as error:
-            raise Problem(422, "The file cannot be imported.", [Fault("/file", str(error))]) from None
+            raise _unfit(error) from None
+
+    async def _preview(self, job: Job, mapping: Mapping) -> dict[str, Any]:
+        try:
+            return await self._imports.dry_run(job, mapping)
+        except Unreadable as error:
+            raise _unfit(error) from None
+
+
+def _unfit(error: Exception) -> Problem:
+    return Problem(422, "The file cannot be imported.", [Fault("/file", str(error))])
 
 
 async def _counted(upload: Upload, visit: Visit) -> AsyncIterator[bytes]:

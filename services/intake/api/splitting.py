@@ -23,8 +23,13 @@ _Array = msgspec.defstruct(
 )
 _array: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Array)
 
+MAX_COMMAS, MAX_BRACKETS = 1_000_000, 200_000
+"""Of a body that is only nearly JSON, of which the values of an item are held until it ends. Ten thousand
+signals of as many members as one may have come to three quarters of the commas."""
+
 _BLANKS = re.compile(r"[ \t\r\n]*")
-# It only looks where a value ends: nothing that it reads is kept.
+# It looks where a value ends. An object is its number of members, but lists are built: all that is read of an
+# item is held until the item ends, and then let go of.
 _lenient = json.JSONDecoder(object_pairs_hook=len, parse_int=str, parse_float=str, parse_constant=str)
 
 
@@ -60,8 +65,11 @@ def _elements(body: bytes) -> list[bytes]:
 def _elements_of_nearly_json(body: bytes) -> list[bytes]:
     """Of an array in which an item has NaN or half of a surrogate pair: that item is refused by itself.
 
-    Bytes that are not UTF-8 go through as they are.
+    Bytes that are not UTF-8 go through as they are. Raises Problem 400 where it is no JSON otherwise, or so
+    much of it that to look where its items end would hold up all others.
     """
+    if body.count(b",") > MAX_COMMAS or body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise _not_json()
     text = body.decode(errors="surrogateescape")
     items: list[bytes] = []
     try:

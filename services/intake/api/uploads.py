@@ -20,7 +20,8 @@ RAW_TYPES = (
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "application/octet-stream",
 )
-MAX_MAPPING_BYTES = 256 * 1024
+MAX_MAPPING_BYTES = 32 * 1024
+"""Ten times the longest that is shipped; YAML is read with its lines, at some 30 KB a second."""
 _FILE, _MAPPING = "file", "mapping"
 _CLOSE = {"Connection": "close"}
 

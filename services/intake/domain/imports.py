@@ -67,7 +67,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 def _codec(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name if encoding else ""
-    except LookupError:
+    except (LookupError, ValueError):  # no codec, or no name of one: it has a NUL in it
         name = "unknown"
     name = _ALSO_CALLED.get(name, name)
     if name and name not in ENCODINGS:
@@ -109,7 +109,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `content`: hash of file and mapping, by which the same import is known again. `label` stands for who sent
     it in metrics. `share`: of the file that has been read, 0 to 1. `worked`: seconds that were worked on it.
-    `waiting`: why nothing moves just now.
+    `waiting`: why nothing moves just now. `claims`: how often it was claimed since it moved last, each time
+    by somebody else.
     """
 
     id: UUID
@@ -134,6 +135,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     worked: float = 0.0
     reason: str = ""
     waiting: str = ""
+    claims: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

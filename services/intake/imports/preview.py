@@ -6,8 +6,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from services.intake.domain.imports import Mark, Reject
-from services.intake.imports.rows import RowReader, received, reject
+from services.intake.domain.imports import Mark
+from services.intake.imports.rows import RowReader, received
 from services.intake.imports.table import Table
 from shared.mapping import Mapping, RowError
 
@@ -18,7 +18,7 @@ SHOWN_ROWS = 20
 def preview(table: Table, mapping: Mapping, rows: RowReader, start: Mark, now: datetime) -> dict[str, Any]:
     """The answer of a dry run. Raises Unreadable."""
     mapped: list[dict[str, Any]] = []
-    rejects: list[Reject] = []
+    rejects: list[dict[str, Any]] = []
     looked_at, receiver = 0, rows.receiver(now)
     for line in islice(table.rows(start), LOOKED_AT):
         if not line.cells and not line.fault:
@@ -28,7 +28,7 @@ def preview(table: Table, mapping: Mapping, rows: RowReader, start: Mark, now: d
             body = rows.feedback(line)
             received(rows.hear(line, body, receiver))
         except RowError as error:
-            rejects.append(reject(line, error))
+            rejects.append({"row": line.number, "column": error.column, "reason": error.reason})
         else:
             if len(mapped) < SHOWN_ROWS:
                 mapped.append({"row": line.number, "feedback": body})
@@ -38,5 +38,5 @@ def preview(table: Table, mapping: Mapping, rows: RowReader, start: Mark, now: d
         "quote": layout.quote or None, "columns": layout.header,
         "unmapped": [column for column in layout.header if column not in mapping.columns],
         "looked_at": looked_at, "rows": mapped,
-        "rejects": [{"row": one.row, "column": one.column, "reason": one.reason} for one in rejects],
+        "rejects": rejects,
     }  # fmt: skip

@@ -22,8 +22,14 @@ from shared.sealing import Seals
 BATCH_ROWS = 2000
 BATCH_BYTES = 4_000_000
 MAX_REASONS = 5
+KEPT_CELLS = 1000
+"""Of a refused row that is wider than the header; of another one all cells, so that it can be mended."""
 KEPT_OF_A_CELL = 32_767
 """Characters of a refused row's cell that are kept: no spreadsheet shows more."""
+KEPT_OF_A_ROW = 1_048_576
+"""Characters of all cells of a refused row: a workbook may say one long text in each of them."""
+_CELL_BYTES = 16
+"""What a cell takes besides its characters, at least: rows of nothing but empty cells add up, too."""
 
 
 @dataclass
@@ -50,6 +56,7 @@ class RowReader:
         self._mapping = mapping
         self._apply: Callable[[Row], dict[str, Any]] = mapping.for_header(table.layout.header)
         self._width = len(table.layout.header)
+        self._kept = max(self._width, KEPT_CELLS)
         self._sender = sender
         self._seals, self._traceparent = seals, traceparent
         self._quick = _quick(table, mapping, sender)
@@ -97,7 +104,14 @@ class RowReader:
                     pass  # the careful way knows whether it is right, and else says why not
             return _HeardRow(line, self.hear(line, self.feedback(line), receiver))
         except RowError as error:
-            return _HeardRow(line, error)
+            return self._refused(line, error)
+
+    def _refused(self, line: Line, error: RowError) -> _HeardRow:
+        """Without the cells beyond those that are kept."""
+        if len(line.cells) > self._kept:
+            line = Line(line.number, line.cells[: self._kept], line.fault)
+            error = RowError(error.column, f"{error.reason}; its first {self._kept:,} cells are kept")
+        return _HeardRow(line, error)
 
     def _batch(self, rows: list[_HeardRow]) -> Batch:
         """Of the rows since the one before, sealed with keys that are computed at once."""
@@ -145,8 +159,10 @@ class _HeardRow(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that are kept of it until its batch is published."""
-        return len(self.heard.written) if isinstance(self.heard, Heard) else sum(map(len, self.line.cells))
+        """Bytes that are kept of it until its batch is published: its cells, which are told should it still
+        be refused, and what it is to be published as."""
+        cells = sum(map(len, self.line.cells)) + _CELL_BYTES * len(self.line.cells)
+        return cells + len(self.heard.written) if isinstance(self.heard, Heard) else cells
 
 
 def received(heard: Heard | RowError) -> Received:
@@ -174,4 +190,9 @@ class _Seen:
 
 
 def reject(line: Line, error: RowError) -> Reject:
-    return Reject(line.number, error.column, error.reason, [cell[:KEPT_OF_A_CELL] for cell in line.cells])
+    """What is kept of a refused row, within the limits of a cell and of a row."""
+    cells, left = [], KEPT_OF_A_ROW
+    for cell in line.cells:
+        cells.append(cell[: min(KEPT_OF_A_CELL, left)])
+        left -= len(cells[-1])
+    return Reject(line.number, error.column, error.reason, cells)

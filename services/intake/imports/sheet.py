@@ -26,7 +26,13 @@ MAX_COLUMNS = 16_384
 MAX_ELEMENTS = 500_000
 """Of XML in one row, or in one part of the sheet that is not its rows: they are in memory until it ends. The
 widest row takes a fifth of it."""
-_READ = (SHARED_STRINGS, XLSX, XLSM, XLTX, XLTM)
+MAX_UNENDED_BYTES = 16 * 1024 * 1024
+"""Of the sheet's XML since the last row ended: elements are counted, and a few may hold a mebibyte each."""
+SHEETS = "xl/worksheets/"
+STRINGS = "sharedStrings.xml"
+"""Where sheets stand in the archive, and how the name of the shared strings ends: the limits of a part go by
+its name (workbook.py)."""
+_BOOKS = (XLSX, XLSM, XLTX, XLTM)
 _ROW_DEPTH = 3  # worksheet, sheetData, row
 
 
@@ -36,7 +42,7 @@ class Sheet:
     def __init__(self, file: BinaryIO) -> None:
         reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
         reader.read_manifest()
-        _only_xml(part.PartName for part in reader.package.Override if part.ContentType in _READ)
+        _only_well_named((part.PartName[1:], part.ContentType) for part in reader.package.Override)
         reader.read_strings()
         reader.read_workbook()
         apply_stylesheet(reader.archive, reader.wb)
@@ -85,11 +91,37 @@ def _only_xml(names: Iterable[str]) -> None:
         raise KeyError("part of another name")
 
 
+def _only_well_named(parts: Iterable[tuple[str, str]]) -> None:
+    """Raises Unreadable when a part that is read whole has the name of one that may be larger: the manifest
+    may call a sheet's part the shared strings, or these the workbook."""
+    for name, kind in parts:
+        if kind in _BOOKS or kind == SHARED_STRINGS:
+            _only_xml([name])
+            if name.startswith(SHEETS) or (kind in _BOOKS and name.endswith(STRINGS)):
+                raise Unreadable("the workbook has a part under the name of another one")
+
+
+class _Watched:
+    """The XML of a sheet on its way to the parser, and how much of it has come since a row ended."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self.unended = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Raises Unreadable."""
+        piece = self._source.read(size)
+        self.unended += len(piece)
+        if self.unended > MAX_UNENDED_BYTES:
+            raise Unreadable(f"a row of the sheet has more than {MAX_UNENDED_BYTES:,} bytes of XML")
+        return piece
+
+
 def _row_elements(source: IO[bytes]) -> Iterator[Any]:
     """Each row when it has been read. What has been is let go of at once, so that memory stays the same."""
     path: list[Element] = []
-    held = 0
-    for event, element in iterparse(source, ("start", "end")):
+    watched, held = _Watched(source), 0
+    for event, element in iterparse(watched, ("start", "end")):
         if event == "start":
             path.append(element)
             held += 1
@@ -105,7 +137,7 @@ def _row_elements(source: IO[bytes]) -> Iterator[Any]:
         path.pop()
         if len(path) < _ROW_DEPTH and path:
             path[-1].clear()
-            held = 0
+            watched.unended = held = 0
 
 
 def _fault(number: int, row: Element, cells: list[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from zlib import error as ZlibError
 from openpyxl.utils.exceptions import InvalidFileException
 
 from services.intake.domain.imports import Layout, Mark
-from services.intake.imports.sheet import Sheet
+from services.intake.imports.sheet import SHEETS, STRINGS, Sheet
 from services.intake.imports.table import MAX_CELL, Line, Unreadable
 from shared.mapping_cells import Moment
 
@@ -36,8 +36,6 @@ MAX_STRING_TAGS = 4_000_000
 """Of a part that is no sheet, and of the shared strings: openpyxl makes objects of all of it. A sheet is held
 to its own limit, row by row."""
 _PIECE = 256 * 1024
-_SHEETS = "xl/worksheets/"
-_STRINGS = "sharedStrings.xml"
 _BROKEN = (
     zipfile.BadZipFile, InvalidFileException, ZlibError, KeyError, ValueError, TypeError, AttributeError,
     SyntaxError, IndexError, EOFError, NotImplementedError, OSError, RuntimeError,
@@ -65,6 +63,8 @@ class XlsxTable:
         self._row = 1
         try:
             self._sheet = Sheet(file)
+        except Unreadable:
+            raise
         except _BROKEN as error:
             raise Unreadable(f"is not a workbook that can be read ({type(error).__name__})") from error
 
@@ -112,7 +112,7 @@ def check_archive(file: BinaryIO) -> None:
 def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """By its declared size, which zipfile holds it to, and by the longest piece without a tag. Entities that
     multiply are refused by expat itself (since 2.4.1)."""
-    limit = MAX_SHEET_BYTES if member.filename.startswith(_SHEETS) else MAX_OTHER_BYTES
+    limit = MAX_SHEET_BYTES if member.filename.startswith(SHEETS) else MAX_OTHER_BYTES
     if member.file_size > limit:
         raise Unreadable(f"a part of the workbook is over the limit of {limit} bytes")
     if member.file_size > MAX_UNBROKEN and member.file_size > MAX_RATIO * member.compress_size:
@@ -120,14 +120,14 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     if not member.filename.endswith((".xml", ".rels")):
         return
     unbroken = tags = 0
-    most = MAX_STRING_TAGS if member.filename.endswith(_STRINGS) else MAX_TAGS
+    most = MAX_STRING_TAGS if member.filename.endswith(STRINGS) else MAX_TAGS
     with archive.open(member) as part:
         while piece := part.read(_PIECE):
             unbroken = unbroken + len(piece) if b"<" not in piece else len(piece) - piece.rfind(b"<")
             tags += piece.count(b"<")
             if unbroken > MAX_UNBROKEN:
                 raise Unreadable(f"the workbook has a text over the limit of {MAX_UNBROKEN} bytes")
-            if tags > most and not member.filename.startswith(_SHEETS):
+            if tags > most and not member.filename.startswith(SHEETS):
                 raise Unreadable(f"a part of the workbook has more than {most:,} tags: send it as CSV")
 
 

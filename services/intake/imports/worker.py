@@ -39,6 +39,8 @@ POLL_SECONDS = 1.0
 SWEEP_SECONDS = 600.0
 UPLOAD_SECONDS = 7200.0
 """An upload that began longer ago has died."""
+MAX_CLAIMS = 3
+"""Of a job that does not move: its file kills whoever reads it, and the jobs behind it wait."""
 _LONGEST_PAUSE = 5.0
 
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
@@ -46,6 +48,10 @@ Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 
 class _Lost(CQMError):
     """The job was cancelled, or another replica has it now."""
+
+
+class _Stuck(CQMError):
+    """The job was claimed as often as it may be without moving."""
 
 
 @dataclass
@@ -137,6 +143,11 @@ class Worker:
                 log.warning("lease_not_renewed", job=str(identity), why=str(error))
 
     async def _import(self, job: Job) -> None:
+        if job.claims > MAX_CLAIMS:
+            raise _Stuck(
+                f"was begun {MAX_CLAIMS} times after row {job.mark.row}, and each time the process ended "
+                f"before the next rows were taken: look at these rows, or send the others without them"
+            )
         source = await asyncio.to_thread(self._batches, job, self.files.open(job.id, job.size))
         began = self.clock.monotonic()
         batch = await asyncio.to_thread(next, source, None)

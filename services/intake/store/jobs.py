@@ -82,12 +82,18 @@ class JobStore:
         return count
 
     async def claim(self, holder: UUID) -> Job | None:
-        """The oldest job that nobody holds, or that `holder` holds itself; it is held from now on."""
-        free = {"$or": [{"$lte": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", {"$literal": holder}]}]}
+        """The oldest job that nobody holds, or that `holder` holds itself; it is held from now on.
+
+        Each holder that takes it over is counted until the job moves, or is known to wait.
+        """
+        mine = {"$literal": holder}
+        free = {"$or": [{"$lte": ["$lease_until", "$$NOW"]}, {"$eq": ["$holder", mine]}]}
+        anew = {"$cond": [{"$eq": ["$holder", mine]}, 0, 1]}
+        claims = {"$add": [{"$ifNull": ["$claims", 0]}, anew]}
         with driver_errors():
             found = await self._jobs.find_one_and_update(
                 {"open": True, "$expr": free},
-                [{"$set": {"state": "running", "holder": {"$literal": holder}, **self._held}}],
+                [{"$set": {"state": "running", "holder": mine, "claims": claims, **self._held}}],
                 sort=[("created_at", ASCENDING), ("_id", ASCENDING)],
                 return_document=ReturnDocument.AFTER,
             )
@@ -95,7 +101,7 @@ class JobStore:
 
     async def renew(self, identity: UUID, holder: UUID, waiting: str | None = None) -> bool:
         """Whether `holder` still has the job; then for another lease. `waiting`: why nothing moves."""
-        told = {} if waiting is None else {"waiting": {"$literal": waiting}}
+        told = {} if waiting is None else {"waiting": {"$literal": waiting}, "claims": 0}
         return await self._update(identity, holder, {"lease_until": self._lease, **told})
 
     async def save(self, job: Job, holder: UUID) -> bool:
@@ -103,6 +109,7 @@ class JobStore:
         progress = {
             "mark": {"$literal": msgspec.to_builtins(job.mark)}, "accepted": job.accepted, "waiting": "",
             "rejected": job.rejected, "share": job.share, "worked": job.worked, "lease_until": self._lease,
+            "claims": 0,
         }  # fmt: skip
         return await self._update(job.id, holder, progress)
 
