@@ -7,9 +7,18 @@ comes from here (`python -m shared.policy.schema`). Grow it, never rename it.
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from shared.events import Language, Priority, Severity, Urgency
+from shared.opening_hours import HoursError, parse_zone
 from shared.policy.durations import Business, DayLength, Wall
 from shared.policy.sla_models import Notify, SlaEntry
 
@@ -51,9 +60,19 @@ class _Text(Part):
 Text = Annotated[_Text, BeforeValidator(_both_languages, json_schema_input_type=_Text | str)]
 
 
+def _zone(value: str) -> str:
+    try:
+        parse_zone(value)
+    except HoursError as error:
+        raise ValueError(f"{error.reason}, such as Asia/Shanghai or UTC") from error
+    return value
+
+
 class Organisation(Part):
+    """`time_zone`: in which quiet hours are meant."""
+
     name: Text
-    time_zone: str = "UTC"
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     week_starts: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)$")] = "mon"
 
 

@@ -128,6 +128,8 @@ def test_a_key_said_twice_in_one_file_is_refused(findings):
     ("old", "new", "path", "reason"),
     [
         ("week_starts: mon", "week_start: mon", "organisation.week_start", "unknown key"),
+        ("time_zone: Asia/Shanghai, week", "time_zone: Asia/Shangai, week", "organisation.time_zone",
+         "not a zone of the IANA time zone database, such as Asia/Shanghai"),
         ("capacity: 5", "capacity: five", "people.chen.capacity", "valid integer"),
         ("capacity: 5", "capacity: true", "people.chen.capacity", "valid integer"),
         ("department: logistics, roles", "department: nowhere, roles", "people.chen.department", "unknown"),
