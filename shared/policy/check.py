@@ -12,7 +12,7 @@ from shared.policy.check_order import check_order
 from shared.policy.check_staff import check_staff
 from shared.policy.check_words import check_words
 from shared.policy.expressions import Expression
-from shared.policy.fields import FEEDBACK_FIELDS, JOINABLE, WORDS
+from shared.policy.fields import CUSTOMER, FEEDBACK_FIELDS, JOINABLE, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
 from shared.policy.sla_models import Step
 from shared.policy.source import Keys, Source
@@ -131,7 +131,12 @@ def _gaps(document: PolicyDocument, conditions: Sequence[Expression | None], sou
 
 
 def _join(document: PolicyDocument, source: Source) -> None:
-    for index, path in enumerate(document.cases.join.same):
+    """One matter is one customer's (docs/domain.md 1.3): a batch reads the cases of its customers alone."""
+    same = document.cases.join.same
+    if CUSTOMER not in same:
+        reason = f"has no '{CUSTOMER}': what strangers say would become one case"
+        source.report(("cases", "join", "same"), reason)
+    for index, path in enumerate(same):
         if path not in FEEDBACK_FIELDS and not path.startswith("attributes."):
             source.report(("cases", "join", "same", index), f"unknown field '{path}'")
         elif path not in JOINABLE:

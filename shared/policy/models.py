@@ -138,6 +138,8 @@ class Category(Part):
 
 
 class Join(Part):
+    """`same` always has the customer: nobody's feedback becomes evidence in a stranger's case."""
+
     same: list[str] = ["customer.id", "category", "product.model"]
     within: Wall = Wall(7 * 86_400)
 
