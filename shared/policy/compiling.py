@@ -33,7 +33,8 @@ def compile_policy(document: PolicyDocument, source: Source, today: date | None)
     """The policy, or None after an error was reported to the source."""
     parts = _Compiled(document, source)
     parts.build()
-    check_document(document, parts.sla, source, today if parts.has_all_calendars else None)
+    holidays_from = today if parts.has_all_calendars else None
+    check_document(document, parts.sla, parts.calendars, source, holidays_from)
     if parts.open_when is None or any(finding.severity == "error" for finding in source.findings):
         return None
     content = _content(source.data)

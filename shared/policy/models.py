@@ -197,6 +197,14 @@ class Cases(Part):
     urgency: Raised = Raised()
     priority: PriorityMatrix = PriorityMatrix()
 
+    @field_validator("acknowledge_within")
+    @classmethod
+    def _takes_time(cls, within: Business) -> Business:
+        """Of none, a case would be overdue when it is given, and be given again at once, for ever."""
+        if not (within.seconds or within.days):
+            raise ValueError("`acknowledge_within` is longer than zero")
+        return within
+
 
 class Assign(Part):
     department: Name
