@@ -90,8 +90,10 @@ FEW_VALUES = frozenset(_OF_FEEDBACK | _OF_CASE) - _TIMES - {
     "id", "external_id", "subject", "text", "order_id", CUSTOMER, "product.batch",
 }  # fmt: skip
 
-# The most characters that intake lets a field have; other texts are one line of at most 200.
+# The most characters that intake lets a field have; other texts are one line.
 LONGEST: Mapping[str, int] = MappingProxyType({"text": 20_000, "subject": 500, ATTRIBUTES: 1_000})
+LONGEST_LINE = 200
+MOST_ATTRIBUTES, LONGEST_NAME = 50, 64
 
 # Words that these fields can hold, for lint.
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -27,7 +27,9 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 URGENCIES: tuple[Urgency, ...] = ("high", "medium", "low")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-CategoryName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}(\.[a-z0-9_-]{1,64}){0,5}$")]
+MOST_LEVELS = 6
+_LEVEL = "[a-z0-9_-]{1,64}"
+CategoryName = Annotated[str, Field(pattern=rf"^{_LEVEL}(\.{_LEVEL}){{0,{MOST_LEVELS - 1}}}$")]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Cel = Annotated[str, Field(min_length=1, max_length=2000)]
 
