@@ -24,6 +24,7 @@ from shared.policy.sla_models import Notify, SlaEntry
 
 PRIORITIES: tuple[Priority, ...] = ("P1", "P2", "P3", "P4")
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+_WEIGHTS: dict[Priority, int] = {"P1": 3, "P2": 2, "P3": 1, "P4": 1}
 URGENCIES: tuple[Urgency, ...] = ("high", "medium", "low")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -246,3 +247,8 @@ class PolicyDocument(Part):
     routing: list[Rule] = Field(min_length=1, max_length=1000)
     sla: list[SlaEntry] = Field([], max_length=1000)
     notify: Notify = Notify()
+
+
+def weights_of(document: PolicyDocument) -> dict[str, int]:
+    """What a case of each priority counts in its owner's load: as the policy says, else as usual."""
+    return {priority: document.load.get(priority, usual) for priority, usual in _WEIGHTS.items()}

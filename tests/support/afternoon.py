@@ -355,7 +355,10 @@ class Afternoon:
     def backup_for(self, one: Matter, department: str, now: datetime) -> str:
         """The department that takes what nobody here could, however idle; each department once."""
         backup = str(self.office["departments"][department].get("backup", ""))
-        alone = not any(self.could(one, name, department, now) for name in self.office["people"])
+        alone = not any(
+            person["capacity"] >= _weight(one) and self.could(one, name, department, now)
+            for name, person in self.office["people"].items()
+        )
         return backup if alone and backup not in one["passed"] else ""
 
     def is_there(self, name: str, department: str, now: datetime) -> bool:
