@@ -363,8 +363,9 @@ class Afternoon:
 
     def is_there(self, name: str, department: str, now: datetime) -> bool:
         start, end = self.away.get(name, (now, now))
-        works_here = self.office["people"].get(name, {}).get("department") == department
-        return works_here and not start <= now < end
+        person = self.office["people"].get(name, {})
+        is_away = start <= now < end or start <= begins(person, now) < end
+        return person.get("department") == department and not is_away
 
     def load(self, department: str, name: str) -> int:
         """What the department counts for the person."""
