@@ -44,9 +44,8 @@ def on_feedback_received(
         new = [feedback for feedback in feedbacks if feedback.id not in outcomes]
         if not new:
             return Known(outcomes, [], seal), current
-        since = min(one.occurred_at for one in new) - opening.LOOKS_BACK
-        customers = opening.customers_of(new)
-        cases = await store.cases_of(customers, since, session) if customers else []
+        customers, opened = opening.customers_of(new), opening.may_have_opened(new, current)
+        cases = await store.cases_of(customers, opened, session) if customers else []
         desks = await _desks(store, filter(writes, current.departments), session)
         return Known(outcomes, cases, seal, desks), current
 

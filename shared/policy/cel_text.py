@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from shared.policy.fields import ATTRIBUTES, LONGEST, FieldKind
+from shared.policy.fields import ATTRIBUTES, LONGEST, LONGEST_LINE, FieldKind
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 2_000, 400, 12
 MAX_LOOK = 1_000_000
 """Characters that one evaluation may look at: about a millisecond. Twenty `text.contains` are 400,000."""
-_LINE = 200
 # No `size`: the library counts bytes where CEL counts characters.
 FUNCTIONS = frozenset({"int", "double", "string", "timestamp", "duration"})
 METHODS = frozenset({"startsWith", "endsWith", "contains"})
@@ -178,7 +177,7 @@ class _Rewriter:
 
     def _variable(self, path: str) -> str:
         group, _, rest = path.partition(".")
-        self.looks += LONGEST.get(group, _LINE)
+        self.looks += LONGEST.get(group, LONGEST_LINE)
         if group == ATTRIBUTES and ATTRIBUTES in self.fields and rest:
             return self.reads.setdefault(path, f"attribute_{len(self.reads)}")
         if path not in self.fields or path == ATTRIBUTES:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
+from shared.calendar import Calendar
 from shared.policy.check_order import check_order
 from shared.policy.check_staff import check_staff
+from shared.policy.check_times import check_times
 from shared.policy.check_words import check_words
 from shared.policy.expressions import Expression
-from shared.policy.fields import FEEDBACK_FIELDS, JOINABLE, WORDS
+from shared.policy.fields import CUSTOMER, FEEDBACK_FIELDS, JOINABLE, WORDS
 from shared.policy.models import PRIORITIES, PolicyDocument
 from shared.policy.sla_models import Step
 from shared.policy.source import Keys, Source
@@ -23,9 +25,14 @@ _AHEAD = timedelta(days=60)
 
 
 def check_document(
-    document: PolicyDocument, sla: Sequence[Expression | None], source: Source, today: date | None
+    document: PolicyDocument,
+    sla: Sequence[Expression | None],
+    calendars: Mapping[str, Calendar],
+    source: Source,
+    today: date | None,
 ) -> None:
-    """Reports every finding that needs no compiled condition but those of `sla`, where they compiled.
+    """Reports every finding that needs no compiled condition but those of `sla`, and no calendar but those in
+    `calendars`: what compiled of them.
 
     `today` adds what holidays do not cover.
     """
@@ -37,6 +44,7 @@ def check_document(
     _join(document, source)
     check_order(document, source)
     check_staff(document, source)
+    check_times(document, calendars, source)
     check_words(document, source)
     if today is not None:
         _holiday_decrees(document, source, today)
@@ -131,7 +139,12 @@ def _gaps(document: PolicyDocument, conditions: Sequence[Expression | None], sou
 
 
 def _join(document: PolicyDocument, source: Source) -> None:
-    for index, path in enumerate(document.cases.join.same):
+    """One matter is one customer's (docs/domain.md 1.3): a batch reads the cases of its customers alone."""
+    same = document.cases.join.same
+    if CUSTOMER not in same:
+        reason = f"has no '{CUSTOMER}': what strangers say would become one case"
+        source.report(("cases", "join", "same"), reason)
+    for index, path in enumerate(same):
         if path not in FEEDBACK_FIELDS and not path.startswith("attributes."):
             source.report(("cases", "join", "same", index), f"unknown field '{path}'")
         elif path not in JOINABLE:

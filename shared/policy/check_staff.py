@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from shared.policy.models import Department, Person, PolicyDocument
+from shared.policy.models import Department, Person, PolicyDocument, weights_of
 from shared.policy.sla_models import SlaEntry
 from shared.policy.source import Keys, Source
 
@@ -26,10 +26,18 @@ def _takes_cases(person: Person) -> bool:
 
 
 def _departments(document: PolicyDocument, agents: Mapping[str, Person], source: Source) -> None:
-    staffed = {person.department for person in agents.values()}
-    for name in document.departments:
-        if name not in staffed:
+    for name, department in document.departments.items():
+        most = max((one.capacity for one in agents.values() if one.department == name), default=0)
+        if not most:
             reason = "has no agent with capacity: its cases wait for the supervisor"
+            source.report(("departments", name), reason, warning=True)
+            continue
+        heavy = [
+            f"{priority} ({weight})" for priority, weight in weights_of(document).items() if weight > most
+        ]
+        if heavy:
+            whither = f"go to {department.backup}" if department.backup else "wait for the supervisor"
+            reason = f"no agent may carry more than {most}: cases of {', '.join(heavy)} {whither}"
             source.report(("departments", name), reason, warning=True)
 
 

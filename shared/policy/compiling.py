@@ -16,12 +16,10 @@ from shared.policy.check import check_compared, check_document
 from shared.policy.expressions import Expression, ExpressionError, compile_expression
 from shared.policy.fields import CASE_FIELDS, FEEDBACK_FIELDS, FieldKind
 from shared.policy.first_match import FirstMatch
-from shared.policy.models import CalendarSpec, Category, PolicyDocument, Raise
+from shared.policy.models import CalendarSpec, Category, PolicyDocument, Raise, weights_of
 from shared.policy.policy import Policy, Raci, Raises, Raising
 from shared.policy.source import Keys, Source
 from shared.policy.words import WordMatcher
-
-_WEIGHTS = {"P1": 3, "P2": 2, "P3": 1, "P4": 1}
 
 
 def build_calendar(spec: CalendarSpec) -> Calendar:
@@ -33,7 +31,8 @@ def compile_policy(document: PolicyDocument, source: Source, today: date | None)
     """The policy, or None after an error was reported to the source."""
     parts = _Compiled(document, source)
     parts.build()
-    check_document(document, parts.sla, source, today if parts.has_all_calendars else None)
+    holidays_from = today if parts.has_all_calendars else None
+    check_document(document, parts.sla, parts.calendars, source, holidays_from)
     if parts.open_when is None or any(finding.severity == "error" for finding in source.findings):
         return None
     content = _content(source.data)
@@ -44,7 +43,7 @@ def compile_policy(document: PolicyDocument, source: Source, today: date | None)
         calendars=MappingProxyType(parts.calendars),
         departments=MappingProxyType(document.departments),
         people=MappingProxyType(document.people),
-        load=MappingProxyType(_WEIGHTS | document.load),
+        load=MappingProxyType(weights_of(document)),
         categories=MappingProxyType(document.categories),
         causes=tuple(document.causes),
         raci=MappingProxyType(dict(_raci(document))),

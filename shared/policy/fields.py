@@ -28,6 +28,7 @@ from shared.rating import LEVELS, rating_level
 
 FieldKind = Literal["text", "number", "time"]
 ATTRIBUTES = "attributes"
+CUSTOMER = "customer.id"
 
 
 class Context(Protocol):
@@ -50,7 +51,7 @@ _COMMON: dict[str, Callable[[Any], Any]] = {
     "severity": attrgetter("severity"),
     "urgency": attrgetter("urgency"),
     "supplier_id": attrgetter("supplier_id"),
-    "customer.id": attrgetter("customer.id"),
+    CUSTOMER: attrgetter(CUSTOMER),
     "customer.tier": attrgetter("customer.tier"),
     "customer.region": attrgetter("customer.region"),
     "product.sku": attrgetter("product.sku"),
@@ -86,11 +87,13 @@ _TIMES = frozenset({"occurred_at", "received_at", "opened_at"})
 
 # Fields of few different values: what a condition says about them is remembered.
 FEW_VALUES = frozenset(_OF_FEEDBACK | _OF_CASE) - _TIMES - {
-    "id", "external_id", "subject", "text", "order_id", "customer.id", "product.batch",
+    "id", "external_id", "subject", "text", "order_id", CUSTOMER, "product.batch",
 }  # fmt: skip
 
-# The most characters that intake lets a field have; other texts are one line of at most 200.
+# The most characters that intake lets a field have; other texts are one line.
 LONGEST: Mapping[str, int] = MappingProxyType({"text": 20_000, "subject": 500, ATTRIBUTES: 1_000})
+LONGEST_LINE = 200
+MOST_ATTRIBUTES, LONGEST_NAME = 50, 64
 
 # Words that these fields can hold, for lint.
 WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -7,18 +7,30 @@ comes from here (`python -m shared.policy.schema`). Grow it, never rename it.
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from shared.events import Language, Priority, Severity, Urgency
+from shared.opening_hours import HoursError, parse_zone
 from shared.policy.durations import Business, DayLength, Wall
 from shared.policy.sla_models import Notify, SlaEntry
 
 PRIORITIES: tuple[Priority, ...] = ("P1", "P2", "P3", "P4")
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
+_WEIGHTS: dict[Priority, int] = {"P1": 3, "P2": 2, "P3": 1, "P4": 1}
 URGENCIES: tuple[Urgency, ...] = ("high", "medium", "low")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-CategoryName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}(\.[a-z0-9_-]{1,64}){0,5}$")]
+MOST_LEVELS = 6
+_LEVEL = "[a-z0-9_-]{1,64}"
+CategoryName = Annotated[str, Field(pattern=rf"^{_LEVEL}(\.{_LEVEL}){{0,{MOST_LEVELS - 1}}}$")]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Cel = Annotated[str, Field(min_length=1, max_length=2000)]
 
@@ -51,9 +63,19 @@ class _Text(Part):
 Text = Annotated[_Text, BeforeValidator(_both_languages, json_schema_input_type=_Text | str)]
 
 
+def _zone(value: str) -> str:
+    try:
+        parse_zone(value)
+    except HoursError as error:
+        raise ValueError(f"{error.reason}, such as Asia/Shanghai or UTC") from error
+    return value
+
+
 class Organisation(Part):
+    """`time_zone`: in which quiet hours are meant."""
+
     name: Text
-    time_zone: str = "UTC"
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     week_starts: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun)$")] = "mon"
 
 
@@ -119,6 +141,8 @@ class Category(Part):
 
 
 class Join(Part):
+    """`same` always has the customer: nobody's feedback becomes evidence in a stranger's case."""
+
     same: list[str] = ["customer.id", "category", "product.model"]
     within: Wall = Wall(7 * 86_400)
 
@@ -176,6 +200,14 @@ class Cases(Part):
     urgency: Raised = Raised()
     priority: PriorityMatrix = PriorityMatrix()
 
+    @field_validator("acknowledge_within")
+    @classmethod
+    def _takes_time(cls, within: Business) -> Business:
+        """Of none, a case would be overdue when it is given, and be given again at once, for ever."""
+        if not (within.seconds or within.days):
+            raise ValueError("`acknowledge_within` is longer than zero")
+        return within
+
 
 class Assign(Part):
     department: Name
@@ -215,3 +247,8 @@ class PolicyDocument(Part):
     routing: list[Rule] = Field(min_length=1, max_length=1000)
     sla: list[SlaEntry] = Field([], max_length=1000)
     notify: Notify = Notify()
+
+
+def weights_of(document: PolicyDocument) -> dict[str, int]:
+    """What a case of each priority counts in its owner's load: as the policy says, else as usual."""
+    return {priority: document.load.get(priority, usual) for priority, usual in _WEIGHTS.items()}

@@ -12,6 +12,7 @@ from shared.policy.expressions import Expression
 from shared.policy.fields import Context
 from shared.policy.first_match import FirstMatch
 from shared.policy.models import (
+    MOST_LEVELS,
     PRIORITIES,
     Cases,
     Category,
@@ -127,6 +128,8 @@ class Policy:
 
 
 def _nearest(name: str, among: Mapping[str, V]) -> tuple[str, V | None]:
+    """Of a name that somebody gave only so many levels are looked at as one of the policy can have."""
+    name = ".".join(name.split(".", MOST_LEVELS)[:MOST_LEVELS])
     while name and name not in among:
         name = name.rpartition(".")[0]
     return name, among.get(name)

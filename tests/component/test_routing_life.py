@@ -341,6 +341,9 @@ async def test_trials_change_nothing(routing: Running) -> None:
     assert decision["category"]["id"] == "logistics.damage" and "压坏" in decision["sentences"][0]
     odd = await routing.http.post("/v1/policy/dry-run", json=said | {"kind": "secret-value"})
     assert odd.status_code == 422 and "secret-value" not in odd.text
+    deep = await routing.http.post("/v1/policy/dry-run", json=said | {"category": "a." * 50_000})
+    fault = {"pointer": "/category", "message": "category has more than 200 characters", "limit": 200}
+    assert deep.status_code == 422 and deep.json()["errors"] == [fault]
 
 
 async def test_a_case_shows_others_of_the_same_batch_and_of_the_same_supplier(routing: Running) -> None:

@@ -42,7 +42,8 @@ def some_search(chance: random.Random) -> Search:
         for one in members
         if chance.random() < 0.7
     ]
-    return Search("logistics", takers, members, chance.choice(("", "service")))
+    idle = [Taker(one, ("P1", "P2", "P3", "P4")[chance.randrange(3) :]) for one in members]
+    return Search("logistics", takers, idle, chance.choice(("", "service")))
 
 
 def is_found(file: CaseFile, search: Search) -> bool:
@@ -55,7 +56,10 @@ def is_found(file: CaseFile, search: Search) -> bool:
         for one in search.takers
     ):
         return True
-    alone = not any(could(one, case) and books.avoid != one.id for one in search.members)
+    alone = not any(
+        could(one.member, case) and case.priority in one.priorities and books.avoid != one.member.id
+        for one in search.idle
+    )
     return bool(search.backup) and alone and search.backup not in books.passed
 
 

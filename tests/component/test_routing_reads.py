@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 import pytest
 
 from services.routing.domain.case_file import CaseFile
-from services.routing.store import CaseStore, listing
+from services.routing.store import CaseStore, listing, working
+from services.routing.store.documents import case_document
 from services.routing.store.listing import RETIRED, Place, Walk, Wanted
-from shared.events import Case
+from shared.events import Case, Customer
 from shared.mongo import Database, Mongo
 from tests.support import archive
+from tests.support.cases import NOW, case_file
 from tests.support.servers import Servers
 
 COUNT = 5000
@@ -173,3 +176,45 @@ async def test_an_index_that_nothing_walks_along_any_more_is_dropped(
     for _ in range(2):
         await CaseStore(database).prepare()
         assert (await database.cases.index_information()).keys().isdisjoint(RETIRED)
+
+
+async def test_an_id_that_many_share_does_not_push_out_what_others_may_join(
+    servers: Servers, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "MOST_OF_CUSTOMERS", 12)
+    mongo = Mongo(servers.mongo)
+    database = mongo.database(f"{prefix}_routing")
+    store = CaseStore(database)
+    await store.prepare()
+
+    def of(customer: str, days_ago: int) -> CaseFile:
+        return case_file(customer=Customer(id=customer), opened_at=NOW - timedelta(days=days_ago))
+
+    guests = [of("guest", days) for days in range(20)]
+    others = [of("wang", days) for days in (30, 40, 50)] + [of("wu", 60)]
+    ahead = of("wu", -8)
+    await database.cases.insert_many([case_document(file) for file in (*guests, *others, ahead)])
+    opened = (NOW - timedelta(days=366), NOW + timedelta(days=7))
+    session = await mongo.start_session()
+    try:
+        found = await store.cases_of(["guest", "wang", "wu", "nobody"], opened, session)
+        alone = await store.cases_of(["guest"], opened, session)
+    finally:
+        await session.end_session()
+        mongo.close()
+    expected = sorted([*others, *guests[:8]], key=lambda file: file.case.opened_at)
+    assert [file.case.id for file in found] == [file.case.id for file in expected]
+    assert [file.case.id for file in alone] == [file.case.id for file in guests[11::-1]]
+
+
+async def test_what_a_batch_may_join_is_found_along_the_index_of_customers(
+    stored: tuple[Database, list[Case]],
+) -> None:
+    database, cases = stored
+    customers = sorted({case.customer.id for case in cases if case.customer.id})[:50]
+    last = max(case.opened_at for case in cases)
+    query = working.going_on_of(customers, (last - timedelta(days=366), last))
+    stages, looked, _ = await explained(database, Walk(query, [("opened_at", -1)], None))
+    theirs = [case for case in cases if case.customer.id in customers]
+    assert "IXSCAN" in stages and "COLLSCAN" not in stages
+    assert looked <= len(theirs) + 2 * len(customers)

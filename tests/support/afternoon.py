@@ -355,13 +355,17 @@ class Afternoon:
     def backup_for(self, one: Matter, department: str, now: datetime) -> str:
         """The department that takes what nobody here could, however idle; each department once."""
         backup = str(self.office["departments"][department].get("backup", ""))
-        alone = not any(self.could(one, name, department, now) for name in self.office["people"])
+        alone = not any(
+            person["capacity"] >= _weight(one) and self.could(one, name, department, now)
+            for name, person in self.office["people"].items()
+        )
         return backup if alone and backup not in one["passed"] else ""
 
     def is_there(self, name: str, department: str, now: datetime) -> bool:
         start, end = self.away.get(name, (now, now))
-        works_here = self.office["people"].get(name, {}).get("department") == department
-        return works_here and not start <= now < end
+        person = self.office["people"].get(name, {})
+        is_away = start <= now < end or start <= begins(person, now) < end
+        return person.get("department") == department and not is_away
 
     def load(self, department: str, name: str) -> int:
         """What the department counts for the person."""

@@ -51,9 +51,14 @@ class Shelf:
     async def outcomes(self, ids: Sequence[UUID], session: Session) -> dict[UUID, Outcome]:
         return {one: self.known[one] for one in ids if one in self.known}
 
-    async def cases_of(self, customers: Sequence[str], since: datetime, session: Session) -> list[CaseFile]:
+    async def cases_of(
+        self, customers: Sequence[str], opened: tuple[datetime, datetime], session: Session
+    ) -> list[CaseFile]:
+        first, last = opened
         going = [one for one in self.cases.values() if one.case.status not in ("merged", "cancelled")]
-        theirs = [one for one in going if one.case.customer.id in customers and one.case.opened_at >= since]
+        theirs = [
+            one for one in going if one.case.customer.id in customers and first <= one.case.opened_at <= last
+        ]
         return sorted(theirs, key=lambda file: file.case.opened_at)
 
     async def files(self, ids: Iterable[UUID], session: Session) -> dict[UUID, CaseFile]:

@@ -1,5 +1,7 @@
 """What the policy decides about a feedback, and that each decision says why."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from shared.policy import (
     wording,
 )
 from shared.policy.durations import Business, Wall
+from shared.policy.models import MOST_LEVELS
 from shared.policy.reach import alternatives
 from shared.settings import DEMO_POLICY
 
@@ -207,3 +210,43 @@ def test_a_feedback_is_read_as_senders_say_it():
 def test_what_is_no_feedback_is_refused_with_the_reason(raw, reason):
     with pytest.raises(NotFeedback, match=reason):
         feedback_as_said(raw, NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "limit"),
+    [
+        ({"text": "x" * 20_001}, ("text",), 20_000),
+        ({"subject": "x" * 501}, ("subject",), 500),
+        ({"category": "a." * 101}, ("category",), 200),
+        ({"external_id": "x" * 201}, ("external_id",), 200),
+        ({"customer": {"tier": "x" * 201}}, ("customer", "tier"), 200),
+        ({"attributes": {"store": "x" * 1001}}, ("attributes", "store"), 1000),
+        ({"attributes": {"x" * 65: 1}}, ("attributes",), 64),
+        ({"attributes": dict.fromkeys(map(str, range(51)), 1)}, ("attributes",), 50),
+    ],
+)
+def test_what_intake_would_find_too_long_is_refused_with_the_field_and_the_limit(fields, field, limit):
+    with pytest.raises(NotFeedback, match=field[-1]) as refused:
+        feedback_as_said(json.dumps({"kind": "complaint", "text": "a"} | fields).encode(), NOW)
+    assert (refused.value.field, refused.value.limit) == (field, limit)
+
+
+def test_texts_as_long_as_intake_takes_them_are_read():
+    fields = {"text": "x" * 20_000, "subject": "x" * 500, "category": "x" * 200}
+    fields |= {"customer": {"tier": "x" * 200, "email": "x" * 254}, "attributes": {"store": "x" * 1000}}
+    assert feedback_as_said(json.dumps({"kind": "complaint"} | fields).encode(), NOW).category == "x" * 200
+
+
+def test_of_a_name_with_any_number_of_levels_no_more_are_looked_at_than_the_policy_can_have():
+    class Counting(dict):
+        asked = 0
+
+        def __contains__(self, name):
+            self.asked += 1
+            return super().__contains__(name)
+
+    categories = Counting(POLICY.categories)
+    policy = replace(POLICY, categories=categories)
+    assert policy.category("logistics.damage" + ".a" * 1000)[0] == "logistics.damage"
+    assert policy.category("a." * 1000) == ("", None)
+    assert categories.asked <= 2 * MOST_LEVELS

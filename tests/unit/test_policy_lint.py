@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.policy import check
+from shared.policy import check, check_contents
 
 EXAMPLE = Path(__file__).parent.parent / "data" / "policy" / "example.yaml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
@@ -69,6 +69,10 @@ def plant(tmp_path_factory):
         (AGENT, "department: logistics, roles: [head]", "warning", "routing[1].assign.department",
          "nobody in logistics takes cases"),
         ("capacity: 5", "capacity: 0", "warning", "departments.logistics", "has no agent with capacity"),
+        ("capacity: 5", "capacity: 2", "warning", "departments.logistics",
+         "no agent may carry more than 2: cases of P1 (3) go to service"),
+        ("causes:", "load: {P1: 6, P4: 6}\ncauses:", "warning", "departments.logistics",
+         "cases of P1 (6), P4 (6) go to service"),
         ("skills: [damage], languages", "skills: [claims], languages", "warning", "routing[0].assign.skills",
          "nobody in logistics has the skill 'damage'"),
         ("logistics, skills: [damage]}, because", "logistics, skills: [damage, claims]}, because", "warning",
@@ -119,6 +123,16 @@ def plant(tmp_path_factory):
          "      first_response:\n        - {at: 75%", "error", "sla[0].escalate.ola",
          "has steps but no target"),
         ("P4: 10bd", "P4: 3660bd", "error", "sla[0].targets.resolution.P4", "at most 366 days"),
+        ("acknowledge_within: 4h", "acknowledge_within: 0s", "error", "cases.acknowledge_within",
+         "longer than zero"),
+        ("acknowledge_within: 4h", "acknowledge_within: 0bd", "error", "cases.acknowledge_within",
+         "longer than zero"),
+        # nothing lies beyond what calendars can count
+        ("{after: 1bd, do: notify_head, repeat: 1bd, times: 3}",
+         "{after: 366d, do: notify_head, repeat: 366d, times: 100}", "error",
+         "sla[0].escalate.resolution[3]", "lies 421 years ahead for P4 by 'office', and nothing may"),
+        ('{mon-fri: ["09:00-12:00", "13:00-18:00"]}', '{mon: ["09:00-09:05"]}, day: 8h', "error",
+         "sla[0].targets.resolution.P4", "lies 18 years ahead by 'office'"),
         # conditions whose cost has no bound
         ("startsWith('logistics.damage')", "matches('(a+)+$')", "error", "routing[0].when",
          "regular expressions (matches) are not allowed"),
@@ -141,6 +155,25 @@ def test_a_planted_mistake_is_found_in_its_line(plant, old, new, severity, path,
     key = path.rpartition(".")[2].partition("[")[0]
     line = matching[0][3]
     assert key in line or line.lstrip().startswith("-"), line
+
+
+def test_what_lies_too_far_ahead_is_found_by_the_calendar_that_counts_it():
+    """Of an acknowledgement the owner's, of an ola the department's; breaks are no working time."""
+    text = TEXT.replace("acknowledge_within: 4h", "acknowledge_within: 30d")
+    text = text.replace("calendar: office, backup: zhao", "calendar: rare, backup: zhao")
+    rare = '  rare: {time_zone: UTC, weekly: {sat: ["09:00-12:00"]}, breaks: {sat: ["10:00-12:00"]}}\n'
+    text = text.replace("\ndepartments:", f"{rare}\ndepartments:")
+    ola = ", ola: {P1: 1h, P2: 1h, P3: 1h, P4: 366d}}\n"
+    text = text.replace("supervisor: wu, calendar: office}\n", "supervisor: wu, calendar: office" + ola)
+    steps = "      ola: [{at: 200%, do: remind_owner}, {at: 300%, do: remind_owner}]\n"
+    text = text.replace(
+        "      first_response:\n        - {at", steps + "      first_response:\n        - {at"
+    )
+    found = [(one.path, one.reason.partition(",")[0]) for one in check_contents({"p.yaml": text.encode()})]
+    assert [one for one in found if "ahead" in one[1]] == [
+        ("cases.acknowledge_within", "lies 14 years ahead by 'rare'"),
+        ("sla[0].escalate.ola[1]", "lies 13 years ahead for P4 by 'office'"),
+    ]
 
 
 def test_a_circle_of_people_is_found_where_escalations_can_go_all_the_way_round(plant):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -194,6 +195,26 @@ def test_what_nobody_here_could_do_goes_to_the_backup_department_and_stays_accou
     case = done.files[file.case.id].case
     assert (case.department, case.accountable, case.skills) == ("service", "wang", ("late",))
     assert done.steps[0].entry.change.data["accountable_to"] == "wang"
+
+
+def test_what_weighs_more_than_anybody_here_may_carry_goes_to_the_backup_department() -> None:
+    there = roster(
+        member("chen", capacity=2), member("zhao", capacity=3, skills=frozenset()), backup="service"
+    )
+    skilled = replace(there, members={"chen": there.members["chen"]})
+    heavy = case_file(priority="P1")
+    (step,) = given_out(skilled, Pool({}), heavy).steps
+    assert (
+        step.file.case.department == "service" and "skill, language and capacity" in step.entry.change.reason
+    )
+    full = Pool({"zhao": Seat(load=1)})
+    assert given_out(there, full, heavy).files[heavy.case.id].books.waiting, "zhao could when idle"
+
+
+def test_what_is_too_heavy_for_anybody_is_looked_for_when_people_have_changed() -> None:
+    there = roster(member("chen", capacity=2), member("zhao", capacity=0), backup="service")
+    found = search(there, {"chen": Seat(load=2)}, [], WEIGHTS, others=True)
+    assert [(one.member.id, one.priorities) for one in found.idle] == [("chen", ("P2", "P3", "P4"))]
 
 
 def test_a_full_department_keeps_its_cases_in_the_queue_though_it_has_a_backup() -> None:

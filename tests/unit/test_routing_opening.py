@@ -15,7 +15,7 @@ from msgspec import structs
 from services.routing.domain.arriving import Known, decide_feedback
 from services.routing.domain.case_file import CaseFile
 from services.routing.domain.changes import Changes, Outcome
-from services.routing.domain.opening import EVIDENCE_LIMIT
+from services.routing.domain.opening import EVIDENCE_LIMIT, may_have_opened
 from shared import ids
 from shared.events import AssignmentRequested, CaseChanged, Customer, FeedbackReceived, Product, Rating
 from shared.handler import Batch, Cause, Decision, Partition, Received
@@ -179,6 +179,18 @@ def test_a_case_full_of_evidence_is_not_joined_any_more(policy: Policy) -> None:
     full = structs.replace(file.case, feedback_ids=tuple(uuid4() for _ in range(EVIDENCE_LIMIT)))
     known = Known({}, [structs.replace(file, case=full)], unsealed)
     assert states(decided(policy, feedback(), known=known)) == ["case"]
+
+
+def test_what_a_batch_may_join_was_opened_from_a_year_before_it_until_the_window_of_joining_after_it(
+    policy: Policy,
+) -> None:
+    week, year = timedelta(days=7), timedelta(days=366)
+    batch = [feedback(occurred_at=NOW), feedback(occurred_at=NOW - week)]
+    assert may_have_opened(batch, policy) == (NOW - week - year, NOW + week)
+    (file,) = decided(policy, feedback(occurred_at=NOW + week)).changes.files.values()
+    assert states(decided(policy, feedback(), known=Known({}, [file], unsealed))) == ["joined"]
+    (file,) = decided(policy, feedback(occurred_at=NOW + week + timedelta(seconds=1))).changes.files.values()
+    assert states(decided(policy, feedback(), known=Known({}, [file], unsealed))) == ["case"]
 
 
 def test_the_same_feedback_again_does_nothing(policy: Policy) -> None:

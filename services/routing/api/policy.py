@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -81,10 +81,16 @@ def _add_trials(router: APIRouter, policy: Callable[[], Policy], clock: Clock) -
         try:
             said = feedback_as_said(body, clock.now())
         except NotFeedback as error:
-            raise Problem(422, "The feedback does not fit.", [Fault("", str(error)[:200])]) from None
+            fault = Fault(_pointer(error.field), str(error)[:200], error.limit)
+            raise Problem(422, "The feedback does not fit.", [fault]) from None
         explanation = explain(said, in_force, lang)
         told = sentences(explanation, in_force, lang)
         return answer({**msgspec.to_builtins(explanation), "sentences": told})
+
+
+def _pointer(field: Iterable[str]) -> str:
+    """Of RFC 6901; "" is the whole body."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in field)
 
 
 def _contents(kind: str, body: bytes) -> dict[str, bytes]:

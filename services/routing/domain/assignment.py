@@ -96,8 +96,9 @@ def assign(
         else:
             ownerless.pop(file.case.id, None)
     for file in sorted(ownerless.values(), key=_urgency):
-        owner = choose(file, roster, pool, weight(file.case.priority), now)
-        step = _give(file, owner, roster, now) if owner else _hand_over(file, roster, now)
+        counts = weight(file.case.priority)
+        owner = choose(file, roster, pool, counts, now)
+        step = _give(file, owner, roster, now) if owner else _hand_over(file, roster, counts, now)
         step = step or _queue(file, roster, now)
         if step is None:
             continue
@@ -226,17 +227,20 @@ def _give(file: CaseFile, owner: str, roster: Roster, now: datetime, actor: str 
     )  # fmt: skip
 
 
-def _hand_over(file: CaseFile, roster: Roster, now: datetime) -> Step | None:
+def _hand_over(file: CaseFile, roster: Roster, weight: int, now: datetime) -> Step | None:
     """To the backup department, when nobody here could take it however idle they were; each department once.
+    Who may not carry as much as the case weighs could not.
 
     The accountable head stays: helping out is no transfer of responsibility (docs/domain.md 2.7).
     """
     case, passed = file.case, (*file.books.passed, roster.department)
     if not roster.backup or roster.backup in passed:
         return None
-    if any(member.id != file.books.avoid for member in roster.able(case)):
+    able = roster.able(case)
+    if any(member.id != file.books.avoid and member.capacity >= weight for member in able):
         return None
-    reason = f"nobody of {roster.department} is there with the skill and language: its backup takes over"
+    lacks = "skill, language and capacity" if able else "skill and language"
+    reason = f"nobody of {roster.department} is there with the {lacks}: its backup takes over"
     data = {"from": roster.department, "to": roster.backup, "accountable_to": case.accountable}
     change = Change(type="transferred", actor=SYSTEM, at=max(now, case.updated_at), reason=reason, data=data)
     return advance(

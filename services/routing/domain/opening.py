@@ -187,6 +187,13 @@ def customers_of(feedbacks: Sequence[FeedbackReceived]) -> list[str]:
     return list({feedback.customer.id: None for feedback in feedbacks if feedback.customer.id})
 
 
+def may_have_opened(feedbacks: Sequence[FeedbackReceived], policy: Policy) -> tuple[datetime, datetime]:
+    """The earliest and the latest moment at which a case was opened that a batch may join or be linked to."""
+    said = [feedback.occurred_at for feedback in feedbacks]
+    within = timedelta(seconds=policy.cases.join.within.seconds)
+    return min(said) - LOOKS_BACK, max(said) + within
+
+
 def _matter_by(same: Sequence[str]) -> Callable[[FeedbackReceived | Case, str], tuple[object, ...]]:
     """What a feedback or case is about: the values of the fields `same`, with a category that may have been
     found by words."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.routing.domain.assignment import Roster
@@ -14,7 +14,7 @@ _UNUSED = Seat()
 
 
 class Taker(NamedTuple):
-    """A member who has room in a turn, and the priorities of which one more case would fit."""
+    """A member, and the priorities of which a case would fit."""
 
     member: Member
     priorities: tuple[str, ...]
@@ -22,11 +22,12 @@ class Taker(NamedTuple):
 
 class Search(NamedTuple):
     """What of a department's queue a turn can do something with: cases that one of the `takers` could be
-    given, and, with a `backup`, those that none of the members could, however idle, for they go there."""
+    given as things are, and, with a `backup`, those that none of `idle` could, for they go there: all who are
+    there, each as if they had no case."""
 
     department: str
     takers: Sequence[Taker]
-    members: Collection[Member] = ()
+    idle: Sequence[Taker] = ()
     backup: str = ""
 
     @property
@@ -48,10 +49,19 @@ def search(
     for file in asked:
         if file.books.counted.department == roster.department:
             back[file.books.counted.owner] += file.books.counted.weight
-    takers = []
-    for member in roster.members.values():
-        room = member.capacity - seats.get(member.id, _UNUSED).load + back[member.id]
-        if fitting := tuple(priority for priority, weight in load.items() if weight <= room):
-            takers.append(Taker(member, fitting))
-    stranded = others or not roster.members
-    return Search(roster.department, takers, roster.members.values(), roster.backup if stranded else "")
+    there = roster.members.values()
+    rooms = ((one, one.capacity - seats.get(one.id, _UNUSED).load + back[one.id]) for one in there)
+    takers = _takers(rooms, load)
+    if not roster.backup or not (others or not there):
+        return Search(roster.department, takers)
+    idle = _takers(((member, member.capacity) for member in there), load)
+    return Search(roster.department, takers, idle, roster.backup)
+
+
+def _takers(rooms: Iterable[tuple[Member, int]], load: Mapping[str, int]) -> list[Taker]:
+    """Those in whose room a case of some priority fits."""
+    fitting = (
+        Taker(member, tuple(priority for priority, weight in load.items() if weight <= room))
+        for member, room in rooms
+    )
+    return [taker for taker in fitting if taker.priorities]

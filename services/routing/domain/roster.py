@@ -58,6 +58,9 @@ class Absence(Struct, frozen=True):
     start: datetime
     end: datetime
 
+    def covers(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
 
 NOBODY_AWAY: Mapping[str, Absence] = {}
 
@@ -67,7 +70,8 @@ def roster(
 ) -> Roster:
     """The department's agents who are not away, each with the moment their next working time begins.
 
-    Away is who stands so in the policy, or in `absences` by their own word. Nobody works in a department that
+    Away is who stands so in the policy, or in `absences` by their own word: now, or when their next working
+    time begins. Nobody works in a department that
     has left the policy.
     """
     spec = policy.departments.get(department)
@@ -79,10 +83,9 @@ def roster(
     for name in staff:
         person = policy.people[name]
         absence = absences.get(name)
-        if absence is not None and absence.start <= now < absence.end:
-            continue
         starts = hours.starts(policy.calendar_of_person(name), person)
-        if starts is not None:
+        is_away = absence is not None and any(absence.covers(at) for at in (now, starts) if at is not None)
+        if starts is not None and not is_away:
             members[name] = Member(
                 name, person.capacity, frozenset(person.skills), frozenset(person.languages), starts
             )

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from services.routing.domain.pool import Member
-from services.routing.domain.queue import Search
+from services.routing.domain.queue import Search, Taker
 from shared.mongo import Document
 
 ORDER = [("priority", 1), ("opened_at", 1)]
@@ -17,31 +16,32 @@ ORDER = [("priority", 1), ("opened_at", 1)]
 
 def query_of(search: Search) -> Document:
     """Cases that wait in the department and that a taker could be given, or that go to the backup."""
-    ways = _able((taker.member, taker.priorities) for taker in search.takers)
+    ways = _able(search.takers)
     if search.backup:
-        could = _able((member, None) for member in search.members)
+        could = _able(search.idle)
         nobody = {"$nor": could} if could else {}
         ways.append({"books.passed": {"$ne": search.backup}, **nobody})
     return {"department": search.department, "books.waiting": True, "$or": ways}
 
 
-def _able(members: Iterable[tuple[Member, tuple[str, ...] | None]]) -> list[Document]:
+def _able(takers: Iterable[Taker]) -> list[Document]:
     """One condition for all who can do the same; absent fields are defaults (shared.events.Case)."""
-    alike: defaultdict[tuple[frozenset[str], frozenset[str], tuple[str, ...] | None], list[str]]
+    alike: defaultdict[tuple[frozenset[str], frozenset[str], tuple[str, ...]], list[str]]
     alike = defaultdict(list)
-    for member, priorities in members:
+    for member, priorities in takers:
         alike[member.skills, member.languages, priorities].append(member.id)
     return [_condition(*what, names) for what, names in alike.items()]
 
 
 def _condition(
-    skills: frozenset[str], languages: frozenset[str], priorities: tuple[str, ...] | None, names: list[str]
+    skills: frozenset[str], languages: frozenset[str], priorities: tuple[str, ...], names: list[str]
 ) -> Document:
-    asks: Document = {"skills": {"$not": {"$elemMatch": {"$nin": sorted(skills)}}}}
+    asks: Document = {
+        "skills": {"$not": {"$elemMatch": {"$nin": sorted(skills)}}},
+        "priority": {"$in": list(priorities)},
+    }
     if languages:
         asks["language"] = {"$in": [*sorted(languages), "other", None]}
-    if priorities is not None:
-        asks["priority"] = {"$in": list(priorities)}
     if len(names) == 1:  # of several, one at least has not just lost the case
         asks["books.avoid"] = {"$ne": names[0]}
     return asks
