@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Map
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, NamedTuple, Self, get_args
 from zoneinfo import ZoneInfo
@@ -54,6 +55,23 @@ UNIX = {"unix": 1, "unix_ms": 1000}
 """Formats of times that are numbers: seconds or milliseconds since 1970."""
 
 
+_SOME_TIME = datetime(2001, 2, 3, 16, 5, 6, 7, tzinfo=UTC)
+
+
+def _check_format(format_: str) -> None:
+    """By reading a time that was written in it. Raises ValueError.
+
+    strptime says of a wrong format only when it is used, and of a directive that stands twice by re.error,
+    which no row may meet.
+    """
+    if format_ in UNIX:
+        return
+    try:
+        datetime.strptime(_SOME_TIME.strftime(format_), format_)  # noqa: DTZ007 - only whether it can be
+    except (ValueError, re.error) as error:
+        raise ValueError(f"format is none of strptime that can be read: {error}") from error
+
+
 class Column(BaseModel):
     """Where a field comes from. `map` turns cells into values; `format` (strptime) reads a time, and is one
     format, or several, of which the first that fits is taken."""
@@ -75,6 +93,8 @@ class Column(BaseModel):
             raise ValueError("a column has a map or a format, not both")
         if self.zone is not None and self.format is None:
             raise ValueError("a zone goes with a format")
+        for format_ in self.formats:
+            _check_format(format_)
         if self.zone is None and not all("%z" in format_ or format_ in UNIX for format_ in self.formats):
             raise ValueError("a format without %z needs a zone")
         if self.zone is not None:

@@ -11,6 +11,7 @@ import pytest
 from services.intake.domain.imports import Job, Layout, Mark, Options
 from services.intake.store import JobStore
 from shared import ids
+from shared.errors import Unavailable
 from shared.mongo import Mongo
 from tests.support.servers import Servers
 
@@ -53,3 +54,34 @@ async def test_claims_are_counted_until_the_job_moves_or_waits(jobs: JobStore) -
     moved = msgspec.structs.replace(a_job(identity), mark=Mark(2001))
     assert await jobs.save(moved, second)
     assert await claims(third) == 1
+
+
+async def test_an_upload_that_still_arrives_is_not_taken_for_a_dead_one(jobs: JobStore) -> None:
+    identity, dead = ids.fresh_id(), ids.fresh_id()
+    for one in (identity, dead):
+        await jobs.begin(one)
+    hours_ago = {"$subtract": ["$$NOW", 3 * 3_600_000]}
+    await jobs._jobs.update_many({"_id": {"$in": [identity, dead]}}, [{"$set": {"created_at": hours_ago}}])
+    assert {identity, dead} <= set(await jobs.expired(days=1, upload_seconds=7200))
+    await jobs.still_arrives(identity)
+    assert await jobs.expired(days=1, upload_seconds=7200) == [dead]
+
+
+async def test_an_upload_that_was_removed_is_to_be_sent_again(jobs: JobStore) -> None:
+    identity = ids.fresh_id()
+    await jobs.begin(identity)
+    await jobs.delete(identity)
+    with pytest.raises(Unavailable, match="send it again"):
+        await jobs.still_arrives(identity)
+    with pytest.raises(Unavailable, match="send it again"):
+        await jobs.queue(a_job(identity))
+    assert await jobs.find(identity) is None
+
+
+async def test_the_same_content_is_the_unfinished_job(jobs: JobStore) -> None:
+    first, second = ids.fresh_id(), ids.fresh_id()
+    for one in (first, second):
+        await jobs.begin(one)
+    queued = await jobs.queue(a_job(first))
+    again = msgspec.structs.replace(a_job(second), content=queued.content)
+    assert (await jobs.queue(again)).id == first

@@ -229,6 +229,7 @@ def test_an_empty_list_is_no_signal(adapter: Make) -> None:
         ("kind: survey", "kind: surveys", 5, "kind is one of complaint"),
         ("{W: web}", "{W: wep}", 12, "channel is one of"),
         ("format: unix", "format: '%H'", 11, "needs a zone"),
+        ("format: unix", "format: '%d/%d/%Y', zone: UTC", 11, "redefinition of group name 'd'"),
         ("format: unix", "form: unix", 11, "unknown key"),
         ("path: $.how", "column: how", 12, "unknown key"),
         ("$.customer.id", "$.customer[", 14, "is no JSON path"),

@@ -2,13 +2,17 @@
 
 import csv
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.mapping import MappingError, RowError, load_mapping, mapping_of
-from shared.mapping_cells import Moment
+from shared.mapping_cells import Moment, converted, converter
+from shared.mapping_spec import Column
 from shared.policy import Values, load_policy
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +129,10 @@ def test_missing_columns_are_found_before_the_first_row(mapping):
         (", zone: Europe/Berlin", "", 5, "needs a zone"),
         ('"%d.%m.%Y %H:%M", zone: Europe/Berlin', '["%Y-%m-%d %z", "%Y"]', 5, "needs a zone"),
         ('"%d.%m.%Y %H:%M"', "[]", 5, "at least 1 item"),
+        ("%d.%m.%Y %H:%M", "%d/%d/%Y", 5, "redefinition of group name 'd'"),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %", 5, "stray %"),
+        ("%d.%m.%Y %H:%M", "%-d.%m.%Y", 5, "'-' is a bad directive"),
+        ('"%d.%m.%Y %H:%M"', '["%Y", "%G"]', 5, "ISO year directive"),
         ("column: how, map", "column: how, maps", 7, "unknown key"),
         ("fields:", "field:", 1, "is missing"),
         ("source: shop", "source: [shop", 2, "not YAML"),
@@ -180,3 +188,38 @@ def test_every_shipped_request_finds_a_department_with_room_for_nearly_all():
         room[person.department] += person.capacity
     waiting = sum(max(load[department] - room[department], 0) for department in load)
     assert 0 < waiting <= 60
+
+
+DIRECTIVES = [
+    "%d",
+    "%Y",
+    "%m",
+    "%H",
+    "%z",
+    "%G",
+    "%V",
+    "%u",
+    "%j",
+    "%",
+    "%%",
+    "(",
+    "[",
+    "\\",
+    ".",
+    " ",
+    "\n",
+    "年",
+]
+
+
+@given(
+    st.lists(st.sampled_from(DIRECTIVES), max_size=8).map("".join),
+    st.sampled_from(["", "1", "12", "2026-03-02", "%"]),
+)
+def test_any_format_is_refused_when_it_is_read_or_does_nothing_but_fit_or_not(format_, cell):
+    try:
+        column = Column(column="at", format=format_, zone="UTC")
+    except ValueError:
+        return
+    with suppress(RowError):
+        converted("at", converter("occurred_at", column), cell, None)

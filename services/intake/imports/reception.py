@@ -28,6 +28,8 @@ from shared.sealing import Seals
 
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _HEAD = 4
+RENEW_SECONDS = 600.0
+"""So often a file that still arrives is said to do so; worker.py takes one for dead after two hours."""
 
 
 class Sniffer:
@@ -95,13 +97,23 @@ class Reception:
         arrived = Arrived(ids.fresh_id(), name, 0, Sniffer(options.encoding))
         await self.jobs.begin(arrived.id)
         try:
-            arrived.size = await self.files.write(arrived.id, name, arrived.sniffer.through(pieces))
+            pieces = self._renewed(arrived.id, arrived.sniffer.through(pieces))
+            arrived.size = await self.files.write(arrived.id, name, pieces)
             yield arrived
         finally:
             if not arrived.kept:
                 with suppress(TransientError):  # the sweep removes what is left of an upload
                     await self.files.delete(arrived.id)
                     await self.jobs.delete(arrived.id)
+
+    async def _renewed(self, identity: UUID, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The pieces, while whose coming no other replica removes what came. Raises Unavailable."""
+        renewed = self.clock.monotonic()
+        async for piece in pieces:
+            if self.clock.monotonic() - renewed > RENEW_SECONDS:
+                renewed = self.clock.monotonic()
+                await self.jobs.still_arrives(identity)
+            yield piece
 
     async def layout(self, arrived: Arrived, mapping: Mapping, options: Options) -> tuple[Layout, Mark]:
         """How the file is to be read. Raises Unreadable, and MappingError when it lacks columns."""

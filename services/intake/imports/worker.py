@@ -38,7 +38,7 @@ WAY = "imports"
 POLL_SECONDS = 1.0
 SWEEP_SECONDS = 600.0
 UPLOAD_SECONDS = 7200.0
-"""An upload that began longer ago has died."""
+"""An upload that was not said to go on for so long has died (reception.py)."""
 MAX_CLAIMS = 3
 """Of a job that does not move: its file kills whoever reads it, and the jobs behind it wait."""
 _LONGEST_PAUSE = 5.0

@@ -19,6 +19,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from services.intake.domain.imports import Job, Reject, State
+from shared.errors import Unavailable
 from shared.mongo import Database, Document, driver_errors, ensure_indexes
 
 _MS = 1000
@@ -59,8 +60,20 @@ class JobStore:
                 {"_id": identity}, [{"$set": {"state": _UPLOADING, "created_at": "$$NOW"}}], upsert=True
             )
 
+    async def still_arrives(self, identity: UUID) -> None:
+        """Nobody takes the file for one that was left. Raises Unavailable when somebody has."""
+        with driver_errors():
+            done = await self._jobs.update_one(
+                {"_id": identity, "state": _UPLOADING}, [{"$set": {"created_at": "$$NOW"}}]
+            )
+        if not done.matched_count:
+            raise _removed()
+
     async def queue(self, job: Job) -> Job:
-        """The file is there. Returns the job, or the unfinished one that has the same content."""
+        """The file is there. Returns the job, or the unfinished one that has the same content.
+
+        Raises Unavailable when the file was taken for one that was left.
+        """
         said = {name: {"$literal": value} for name, value in _document(job).items()}
         try:
             with driver_errors():
@@ -72,7 +85,10 @@ class JobStore:
         except DuplicateKeyError:
             with driver_errors():
                 found = await self._jobs.find_one({"content": job.content, "open": True})
-        return _job(found) if found else await self.queue(job)  # the other one has ended in between
+            return _job(found) if found else await self.queue(job)  # the other one has ended in between
+        if found is None:
+            raise _removed()
+        return _job(found)
 
     async def unfinished(self, by: str | None = None) -> int:
         """How many jobs are queued or running: of one caller, or in all."""
@@ -200,6 +216,10 @@ class JobStore:
                 {"_id": identity, "open": True, "holder": holder}, [{"$set": change}]
             )
         return bool(done.matched_count)
+
+
+def _removed() -> Unavailable:
+    return Unavailable("the file was so long in coming that it was removed: send it again")
 
 
 def _ended(state: State, reason: str) -> Document:
