@@ -89,9 +89,12 @@ class Seals:
 
     def seal_again(self, place: bytes, whose: bytes, words: bytes, nonce: bytes = b"") -> bytes:
         """As `seal`, words that were opened: by the key that they had, at its `place`, so that an erasure
-        meanwhile erases them here too. Where that is destroyed what is left is the place. Raises Unavailable.
+        meanwhile erases them here too. Where that is destroyed, the place is what is left.
+
+        What is no place says nothing: the words were not sealed, or stood in plain beside what nobody can
+        open. Raises Unavailable.
         """
-        if not place:  # they were not sealed
+        if not _PLACE.fullmatch(place):
             return self.seal(whose, words, nonce)
         key = self.known.at(place)
         return place if key is None else encrypted(place, key, words, nonce)
@@ -129,12 +132,13 @@ class Seals:
     def sealed_case(self, case: Case) -> Case:
         """A new case with its customer's words sealed. In `sealed` it has the place of the key that its
         signal was sealed with; the same case is sealed to the same bytes, for it may be decided twice."""
-        personal, place = case.customer.personal, place_in(case.sealed)
+        personal = case.customer.personal
         owner = whose_is(case)
         if owner is None or not (case.subject or personal):
-            return structs.replace(case, sealed=place)  # there is one where what was said is erased already
+            # there is one where what was said is erased already
+            return structs.replace(case, sealed=place_in(case.sealed))
         words = Words(subject=case.subject, personal=personal)
-        sealed = self.seal_again(place, owner, _encode(words), case.id.bytes[-_NONCE:])
+        sealed = self.seal_again(case.sealed, owner, _encode(words), case.id.bytes[-_NONCE:])
         customer = structs.replace(case.customer, personal=None) if personal else case.customer
         return structs.replace(case, subject="", customer=customer, sealed=sealed)
 

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from msgspec import structs
 
 from services.analytics.domain import feedback
@@ -42,6 +43,17 @@ def revealed(stored: dict[str, Any], seals: Seals) -> FeedbackFact:
 
 def terms(fact: FeedbackFact) -> list[str]:
     return [measure.d["terms"] for measure in fact.m if measure.k == VOICE.name and measure.d is not None]
+
+
+@pytest.mark.parametrize("sealed", [b"nonsense", b"not a place!!", b"x" * 500])
+def test_a_text_in_plain_beside_what_nobody_can_open_is_sealed_as_its_own(sealed: bytes) -> None:
+    seals = Seals(TREE)
+    event = structs.replace(said("f", language="en", text=TEXT), customer=Customer(id="C-1"), sealed=sealed)
+    listen = listener(ZoneInfo("UTC"))
+    outcome = feedback.take([seals.opened(event)], feedback.Known({}, {}), lambda _: 0, listen)
+    (fact,) = outcome.new[feedback.COLLECTION]
+    stored = document(fact, seals)
+    assert "parcel" not in str(stored) and "parcel" in " ".join(terms(revealed(stored, seals)))
 
 
 def without_c1() -> KeyTree:

@@ -146,6 +146,19 @@ def test_a_case_of_a_signal_that_was_erased_before_it_was_read_says_so_and_takes
     assert seals.sealed_words(decided, Words(text="a note"))
 
 
+@pytest.mark.parametrize("sealed", [b"nonsense", b"not a place!!", b"x" * 500, SEALS.seal(b"C-2", SAID)[:-1]])
+def test_words_in_plain_beside_what_nobody_can_open_are_sealed_as_their_own(sealed: bytes) -> None:
+    """Somebody else's producer may say so; it is no reason to stop."""
+    signal = FeedbackReceived(
+        id=FEEDBACK, source="shop", kind="complaint", occurred_at=NOW, received_at=NOW,
+        subject="in plain", customer=Customer(id="C-1"), sealed=sealed,
+    )  # fmt: skip
+    read = SEALS.opened(signal)
+    decided = SEALS.sealed_case(case(subject=read.subject, customer=read.customer, sealed=read.sealed))
+    assert decided.subject == "" and SEALS.opened_case(decided).subject == "in plain"
+    assert Seals(erased(b"C-1")).opened_case(decided) == decided
+
+
 def test_who_gave_no_id_is_sealed_by_the_feedback() -> None:
     plain = case(subject="坏了", customer=Customer(personal=Personal(phone="1")))
     sealed = SEALS.sealed_case(plain)

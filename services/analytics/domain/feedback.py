@@ -91,7 +91,7 @@ def take(
             continue
         parts += told(event)
         links, heard = old.links if old else {}, listen(event) if listen else None
-        place = event.sealed if heard else b""  # of what was opened nothing else is left there
+        place = event.sealed if heard else b""  # of what was opened that is all that is left there
         fact = FeedbackFact(id=event.id, said=_said(event, bin_of), links=links, place=place)
         new = _counted(fact, heard)
         latest[event.id] = new
