@@ -135,8 +135,8 @@ class Seals:
         personal = case.customer.personal
         owner = whose_is(case)
         if owner is None or not (case.subject or personal):
-            # there is one where what was said is erased already
-            return structs.replace(case, sealed=place_in(case.sealed))
+            # where something was sealed all the same, it is erased already
+            return structs.replace(case, sealed=place_in(case.sealed)) if case.sealed else case
         words = Words(subject=case.subject, personal=personal)
         sealed = self.seal_again(case.sealed, owner, _encode(words), case.id.bytes[-_NONCE:])
         customer = structs.replace(case.customer, personal=None) if personal else case.customer

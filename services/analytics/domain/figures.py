@@ -65,11 +65,11 @@ class Question:
         stands apart has to be named."""
         kpi = self.kpi
         wanted = self.where.get(kpi.part) if kpi.part else None
-        if wanted is None and kpi.default_part and kpi.part not in self.by:
+        if wanted is not None:
+            return tuple(part for part in kpi.parts if part in wanted)
+        if kpi.default_part and kpi.part not in self.by:
             return (kpi.default_part,)
-        if wanted is None:
-            return tuple(part for part in kpi.parts if part not in kpi.apart)
-        return tuple(part for part in kpi.parts if part in wanted)
+        return tuple(part for part in kpi.parts if part not in kpi.apart)
 
     @property
     def sources(self) -> list[Source]:

@@ -59,8 +59,8 @@ def open_case(
 ) -> Step:
     """Version 1 of the case that a feedback opens: department, priority, accountable, and why.
 
-    `seal`: how it keeps what its customer said (shared/sealing.py). `after`: a case about the
-    same matter that ended too long ago to be reopened; the two are linked.
+    `seal`: how it keeps what its customer said (shared/sealing.py). `after`: a case about the same matter
+    that ended too long ago to be reopened; the two are linked.
     """
     reading, judgement = work
     reason = wording.reason(reading, judgement, wording.reader_of(feedback.language))

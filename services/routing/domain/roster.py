@@ -71,8 +71,7 @@ def roster(
     """The department's agents who are not away, each with the moment their next working time begins.
 
     Away is who stands so in the policy, or in `absences` by their own word: now, or when their next working
-    time begins. Nobody works in a department that
-    has left the policy.
+    time begins. Nobody works in a department that has left the policy.
     """
     spec = policy.departments.get(department)
     if spec is None:
